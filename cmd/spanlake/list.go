@@ -1,0 +1,212 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/dustin/go-humanize"
+	"github.com/spf13/cobra"
+
+	"github.com/spanlake/spanlake/internal/index"
+)
+
+func newServicesCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "services",
+		Short:   "List the services that sent spans",
+		Example: "  spanlake services\n  spanlake services --json | jq -r '.[].service_name'",
+		Args:    cobra.NoArgs,
+		RunE:    reading((*session).services),
+	}
+	addJSONFlag(cmd, "print an array of objects")
+	return cmd
+}
+
+// reading is a command that only reads the index.
+func reading(list func(*session, context.Context, *index.Index) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, _ []string) error {
+		s, err := newSession(cmd)
+		if err != nil {
+			return err
+		}
+		return s.withIndex(cmd.Context(), true, func(x *index.Index) error { return list(s, cmd.Context(), x) })
+	}
+}
+
+type serviceJSON struct {
+	ServiceName string    `json:"service_name"`
+	FirstSeen   time.Time `json:"first_seen"`
+	LastSeen    time.Time `json:"last_seen"`
+	TotalSpans  int64     `json:"total_spans"`
+}
+
+func (s *session) services(ctx context.Context, x *index.Index) error {
+	services, err := x.Services(ctx)
+	if err != nil {
+		return err
+	}
+	objects, rows := []serviceJSON{}, [][]string{}
+	for _, service := range services {
+		objects = append(objects, serviceJSON{service.Name, service.FirstSeen.UTC(), service.LastSeen.UTC(), service.TotalSpans})
+		rows = append(rows, []string{service.Name, humanize.Comma(service.TotalSpans), timeText(service.FirstSeen), timeText(service.LastSeen)})
+	}
+	return s.show(objects, []string{"SERVICE", "SPANS", "FIRST SEEN (UTC)", "LAST SEEN (UTC)"}, rows,
+		"No services yet: `spanlake index` takes in what is in the lake.")
+}
+
+// show prints objects as JSON, or rows as a table, or empty if there are none.
+func (s *session) show(objects any, header []string, rows [][]string, empty string) error {
+	if s.json {
+		return writeJSON(s.stdout, objects)
+	}
+	if len(rows) == 0 {
+		_, err := fmt.Fprintln(s.stdout, empty)
+		return err
+	}
+	return writeTable(s.stdout, header, rows)
+}
+
+func newFilesCommand() *cobra.Command {
+	var limit int
+	cmd := &cobra.Command{
+		Use:     "files",
+		Short:   "List the indexed files, newest first",
+		Example: "  spanlake files --limit 10",
+		Args:    cobra.NoArgs,
+		RunE: reading(func(s *session, ctx context.Context, x *index.Index) error {
+			if limit < 1 {
+				return fmt.Errorf("--limit %d is not allowed: must be at least 1: %w", limit, errUsage)
+			}
+			return s.files(ctx, x, limit)
+		}),
+	}
+	cmd.Flags().IntVar(&limit, "limit", 100, "how many files to list")
+	addJSONFlag(cmd, "print an array of objects")
+	return cmd
+}
+
+type fileJSON struct {
+	FileID         int32      `json:"file_id"`
+	FilePath       string     `json:"file_path"`
+	ServiceName    string     `json:"service_name"`
+	MinTime        *time.Time `json:"min_time"`
+	MaxTime        *time.Time `json:"max_time"`
+	RowCount       int64      `json:"row_count"`
+	SizeBytes      int64      `json:"size_bytes"`
+	IndexedAt      time.Time  `json:"indexed_at"`
+	DuplicateCount int64      `json:"duplicate_count"`
+	SkippedCount   int64      `json:"skipped_count"`
+}
+
+func (s *session) files(ctx context.Context, x *index.Index, limit int) error {
+	files, err := x.Files(ctx, limit)
+	if err != nil {
+		return err
+	}
+	objects, rows := []fileJSON{}, [][]string{}
+	for _, f := range files {
+		objects = append(objects, fileJSON{f.ID, f.Path, f.ServiceName, utc(f.MinTime), utc(f.MaxTime), f.RowCount, f.SizeBytes,
+			f.IndexedAt.UTC(), f.DuplicateCount, f.SkippedCount})
+		from, to := "-", "-"
+		if f.MinTime != nil && f.MaxTime != nil {
+			from, to = timeText(*f.MinTime), timeText(*f.MaxTime)
+		}
+		rows = append(rows, []string{f.Path, humanize.Comma(f.RowCount), humanize.Bytes(uint64(max(f.SizeBytes, 0))), from, to})
+	}
+	return s.show(objects, []string{"FILE", "ROWS", "SIZE", "FROM (UTC)", "TO (UTC)"}, rows,
+		"No files yet: `spanlake index` takes in what is in the lake.")
+}
+
+func utc(t *time.Time) *time.Time {
+	if t == nil {
+		return nil
+	}
+	inUTC := t.UTC()
+	return &inUTC
+}
+
+func newFailedCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "failed",
+		Short: "List the files that could not be indexed, and why",
+		Long: "Failed files are tried again when their size or modification time changes, or after `spanlake retry`.\n" +
+			"Types: not_parquet, truncated, missing_column, wrong_type, unreadable, too_large, internal.",
+		Example: "  spanlake failed\n  spanlake failed --json | jq -r '.[] | [.error_type, .file_path] | @tsv'",
+		Args:    cobra.NoArgs,
+		RunE:    reading((*session).failed),
+	}
+	addJSONFlag(cmd, "print an array of objects")
+	return cmd
+}
+
+type failedJSON struct {
+	FilePath     string    `json:"file_path"`
+	ErrorType    string    `json:"error_type"`
+	ErrorMessage string    `json:"error_message"`
+	FileSize     int64     `json:"file_size"`
+	FailedAt     time.Time `json:"failed_at"`
+	RetryCount   int       `json:"retry_count"`
+	Due          bool      `json:"due"`
+}
+
+func (s *session) failed(ctx context.Context, x *index.Index) error {
+	files, err := x.Failed(ctx)
+	if err != nil {
+		return err
+	}
+	objects, rows := []failedJSON{}, [][]string{}
+	for _, f := range files {
+		objects = append(objects, failedJSON{f.Path, string(f.Type), f.Message, f.Size, f.FailedAt.UTC(), f.RetryCount, f.Due})
+		next := "when it changes"
+		if f.Due {
+			next = "next index"
+		}
+		rows = append(rows, []string{f.Path, humanize.Bytes(uint64(max(f.Size, 0))), string(f.Type), next, f.Message})
+	}
+	return s.show(objects, []string{"FILE", "SIZE", "TYPE", "TRIED AGAIN", "WHY"}, rows, "No file has failed.")
+}
+
+func newRetryCommand() *cobra.Command {
+	var all bool
+	cmd := &cobra.Command{
+		Use:   "retry [PATH | --all]",
+		Short: "Let the next index try failed files again",
+		Example: "  spanlake retry year=2026/month=11/day=23/chat-api_1795461163_37bd156f.parquet\n" +
+			"  spanlake retry --all && spanlake index",
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if all == (len(args) == 1) {
+				return fmt.Errorf("give the path of one failed file, or --all: %w: spanlake retry --help", errUsage)
+			}
+			s, err := newSession(cmd)
+			if err != nil {
+				return err
+			}
+			return s.withIndex(cmd.Context(), false, func(x *index.Index) error {
+				return s.retry(cmd.Context(), x, args)
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&all, "all", false, "all failed files")
+	return cmd
+}
+
+func (s *session) retry(ctx context.Context, x *index.Index, paths []string) error {
+	due := int64(len(paths))
+	var err error
+	if len(paths) == 0 {
+		due, err = x.RetryAll(ctx)
+	} else {
+		err = x.Retry(ctx, paths[0])
+	}
+	if err != nil {
+		return err
+	}
+	if due == 0 {
+		_, err = fmt.Fprintln(s.stdout, "No file has failed.")
+		return err
+	}
+	_, err = fmt.Fprintf(s.stdout, "%s will be tried again by the next `spanlake index`\n", count(due, "file"))
+	return err
+}

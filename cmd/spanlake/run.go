@@ -1,0 +1,162 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"golang.org/x/term"
+
+	"github.com/spanlake/spanlake/internal/app"
+	"github.com/spanlake/spanlake/internal/config"
+	"github.com/spanlake/spanlake/internal/index"
+)
+
+// Exit codes, as docs/cli.md lists them.
+const (
+	exitOK          = 0
+	exitFailure     = 1
+	exitUsage       = 2
+	exitLocked      = 3
+	exitUnusable    = 4
+	exitInterrupted = 130
+)
+
+// errUsage marks errors of the command line itself.
+var errUsage = errors.New("see --help")
+
+// errDifferences says that verify found the index and the lake to differ.
+var errDifferences = errors.New("the index differs from the lake")
+
+func exitCode(err error) int {
+	var (
+		wrong    *config.Error
+		query    *index.QueryError
+		locked   *index.LockedError
+		unusable *index.UnusableError
+	)
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.Is(err, context.Canceled):
+		return exitInterrupted
+	case errors.As(err, &wrong), errors.As(err, &query), errors.Is(err, errUsage):
+		return exitUsage
+	case errors.As(err, &locked):
+		return exitLocked
+	case errors.As(err, &unusable):
+		return exitUnusable
+	default:
+		return exitFailure
+	}
+}
+
+// Run runs one command line. args are without the name of the program.
+func Run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	root := newRoot()
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	if err := root.ExecuteContext(ctx); err != nil {
+		if ctx.Err() != nil {
+			return fmt.Errorf("interrupted: what was committed stays, run it again to go on: %w", ctx.Err())
+		}
+		return err
+	}
+	return nil
+}
+
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "spanlake",
+		Short: "Keep OpenTelemetry traces in Parquet files and find them in milliseconds",
+		Long: "Spanlake indexes a folder tree of Parquet span files into DuckDB, so that services, traces and spans\n" +
+			"are listed in milliseconds. Settings come from flags, the environment or a .env file, in this order.",
+		Example: "  spanlake sample --traces 1000   # write a lake to play with\n" +
+			"  spanlake index                  # index it\n" +
+			"  spanlake services               # look at it",
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          cobra.NoArgs,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.PersistentFlags().BoolP("verbose", "v", false, "log more")
+	for _, s := range config.Settings() {
+		root.PersistentFlags().String(s.Flag, "", fmt.Sprintf("%s: %s (%s, default %s)", s.Usage, s.Allowed, s.Env, s.Default))
+	}
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return fmt.Errorf("%w: %w", err, errUsage) })
+	root.AddCommand(
+		newIndexCommand(), newSQLCommand(), newServicesCommand(), newFilesCommand(), newFailedCommand(),
+		newRetryCommand(), newRebuildCommand(), newVerifyCommand(), newSampleCommand(),
+	)
+	for _, command := range root.Commands() {
+		usageErrors(command)
+	}
+	return root
+}
+
+// usageErrors makes wrong arguments errors of usage.
+func usageErrors(command *cobra.Command) {
+	if check := command.Args; check != nil {
+		command.Args = func(cmd *cobra.Command, args []string) error {
+			if err := check(cmd, args); err != nil {
+				return fmt.Errorf("%w: %w: spanlake %s --help", err, errUsage, cmd.Name())
+			}
+			return nil
+		}
+	}
+	for _, child := range command.Commands() {
+		usageErrors(child)
+	}
+}
+
+// session is what a command works with.
+type session struct {
+	app.App
+	stdout, stderr io.Writer
+	json           bool
+}
+
+// newSession reads the settings of a command.
+func newSession(cmd *cobra.Command) (*session, error) {
+	given := make(map[string]string)
+	cmd.Flags().Visit(func(flag *pflag.Flag) { given[flag.Name] = flag.Value.String() })
+	settings, err := config.Load(given, os.LookupEnv, ".env")
+	if err != nil {
+		return nil, err
+	}
+	level := slog.LevelWarn
+	if verbose, err := cmd.Flags().GetBool("verbose"); err == nil && verbose {
+		level = slog.LevelDebug
+	}
+	s := &session{stdout: cmd.OutOrStdout(), stderr: cmd.ErrOrStderr()}
+	if flag := cmd.Flags().Lookup("json"); flag != nil {
+		s.json = flag.Value.String() == "true"
+	}
+	s.App = app.New(settings, slog.New(slog.NewTextHandler(s.stderr, &slog.HandlerOptions{Level: level})))
+	return s, nil
+}
+
+// withIndex opens the index, runs work and closes the index.
+func (s *session) withIndex(ctx context.Context, readOnly bool, work func(*index.Index) error) error {
+	x, err := s.OpenIndex(ctx, readOnly)
+	if err != nil {
+		return err
+	}
+	return errors.Join(work(x), x.Close())
+}
+
+// isTerminal tells whether people read what is written to w.
+func isTerminal(w io.Writer) bool {
+	file, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(file.Fd()))
+}
+
+func addJSONFlag(cmd *cobra.Command, usage string) {
+	cmd.Flags().Bool("json", false, usage)
+}

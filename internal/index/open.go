@@ -1,0 +1,322 @@
+package index
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	_ "embed"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/duckdb/duckdb-go/v2"
+)
+
+// schemaVersion is written into new indexes; another version is not opened. Raise it with every change of schema.sql.
+const schemaVersion = 1
+
+//go:embed schema.sql
+var schemaSQL string
+
+const (
+	// openTimeout is when opening is given up: a damaged file can make DuckDB spin. A sound one opens within about two
+	// seconds even after a crash, since the write-ahead log is at most a checkpoint threshold long.
+	openTimeout = time.Minute
+	// A DuckDB file has three header blocks of 4 KiB; a magic number stands at byte 8 of the first.
+	duckMagic       = "DUCK"
+	duckMagicOffset = 8
+	// newSuffix marks a database that is being created and is renamed when it is whole.
+	newSuffix = ".new"
+)
+
+var errOpenTimeout = errors.New("timeout")
+
+// Options say where an index is and what it may use.
+type Options struct {
+	// Path of the DuckDB file.
+	Path string
+	// Lake is the root folder of the Parquet files.
+	Lake string
+	// Memory is what DuckDB may allocate, in bytes.
+	Memory int64
+	// Threads that DuckDB may use.
+	Threads int
+	// BatchSize is how many files one transaction takes in.
+	BatchSize int
+	// ReadOnly opens the index beside other readers. It must exist.
+	ReadOnly bool
+	Limits   Limits
+	Log      *slog.Logger
+}
+
+// Index is an open index. One process opens a path at most once for writing at a time; its methods that write are not
+// to be called concurrently.
+type Index struct {
+	opts Options
+	log  *slog.Logger
+	lake string // absolute
+	db   *sql.DB
+	// conn runs everything that writes, since temporary tables belong to a connection.
+	conn *sql.Conn
+}
+
+// Open opens the index of o.Path, and creates it if it is not there and not o.ReadOnly.
+//
+// Errors: *LockedError, *UnusableError, ErrNoIndex, or what the system says.
+func Open(ctx context.Context, o Options) (*Index, error) {
+	path, err := filepath.Abs(o.Path)
+	if err != nil {
+		return nil, fmt.Errorf("index %s: %w", o.Path, err)
+	}
+	o.Path = path
+	lake, err := filepath.Abs(o.Lake)
+	if err != nil {
+		return nil, fmt.Errorf("lake %s: %w", o.Lake, err)
+	}
+	if strings.ContainsAny(path, "?#%") {
+		return nil, &UnusableError{Path: path, Reason: "has a name that DuckDB's driver cannot open: choose one without ? # %"}
+	}
+	if err := prepareFile(ctx, o); err != nil {
+		return nil, err
+	}
+	db, err := openDuckDB(ctx, o)
+	if err != nil {
+		return nil, explainOpenError(o, err)
+	}
+	x := &Index{opts: o, log: o.Log, lake: lake, db: db}
+	if err := x.checkSchema(ctx); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	if x.conn, err = db.Conn(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("connect to index %s: %w", path, err), db.Close())
+	}
+	if _, err := x.conn.ExecContext(ctx, tempTablesSQL); err != nil {
+		return nil, errors.Join(fmt.Errorf("prepare index %s: %w", path, err), x.Close())
+	}
+	return x, nil
+}
+
+// Close writes what is left in the write-ahead log into the database and gives the file free.
+func (x *Index) Close() error {
+	if err := errors.Join(x.conn.Close(), x.db.Close()); err != nil {
+		return fmt.Errorf("close index %s: %w", x.opts.Path, err)
+	}
+	return nil
+}
+
+// prepareFile makes sure that there is a DuckDB file which nobody else holds.
+func prepareFile(ctx context.Context, o Options) error {
+	info, err := os.Stat(o.Path)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && info.Mode().IsRegular() && info.Size() == 0 {
+		if o.ReadOnly {
+			return fmt.Errorf("%s: %w", o.Path, ErrNoIndex)
+		}
+		return createDatabase(ctx, o)
+	}
+	if err != nil {
+		return fmt.Errorf("index: %w", err)
+	}
+	if !info.Mode().IsRegular() {
+		return &UnusableError{Path: o.Path, Reason: "is not a file: choose another --db"}
+	}
+	holder, err := lockHolder(o.Path, o.ReadOnly)
+	if err != nil {
+		return fmt.Errorf("index: %w", err)
+	}
+	if holder != nil {
+		return holder
+	}
+	ok, err := hasDuckMagic(o.Path)
+	if err != nil {
+		return fmt.Errorf("index: %w", err)
+	}
+	if !ok {
+		return &UnusableError{Path: o.Path, Reason: "is not a DuckDB database: choose another --db, or move the file away"}
+	}
+	if !o.ReadOnly {
+		// Left by a process that was killed; we are about to be the only writer.
+		if err := os.RemoveAll(tempFolder(o)); err != nil {
+			return fmt.Errorf("index: remove temporary files: %w", err)
+		}
+	}
+	return nil
+}
+
+func hasDuckMagic(path string) (bool, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return false, err
+	}
+	defer func() { _ = file.Close() }() // only read
+	magic := make([]byte, len(duckMagic))
+	if _, err := file.ReadAt(magic, duckMagicOffset); err != nil && !errors.Is(err, io.EOF) {
+		return false, err
+	}
+	return string(magic) == duckMagic, nil
+}
+
+// createDatabase makes an empty index under another name and renames it when it is whole, so that a crash never
+// leaves half a schema.
+func createDatabase(ctx context.Context, o Options) error {
+	if err := os.MkdirAll(filepath.Dir(o.Path), 0o755); err != nil {
+		return fmt.Errorf("create index: %w", err)
+	}
+	target := o.Path
+	o.Path += newSuffix
+	if holder, err := lockHolder(o.Path, false); err == nil && holder != nil {
+		holder.Path = target
+		return holder
+	}
+	if err := removeDatabase(o.Path); err != nil {
+		return fmt.Errorf("create index: %w", err)
+	}
+	db, err := openDuckDB(ctx, o)
+	if err != nil {
+		return fmt.Errorf("create index %s: %w", target, err)
+	}
+	_, err = db.ExecContext(ctx, schemaSQL)
+	if err == nil {
+		_, err = db.ExecContext(ctx, "INSERT INTO schema_version VALUES ($1, now())", schemaVersion)
+	}
+	if err := errors.Join(err, db.Close()); err != nil {
+		return fmt.Errorf("create index %s: %w", target, err)
+	}
+	if err := replaceDatabase(o.Path, target); err != nil {
+		return fmt.Errorf("create index %s: %w", target, err)
+	}
+	return nil
+}
+
+// replaceDatabase puts the closed database from in the place of to. The write-ahead log of the old one goes first: if
+// we are interrupted in between, the old one stands as its last checkpoint left it, whereas the other order could
+// replay the old log into the new database.
+func replaceDatabase(from, to string) error {
+	if err := os.Remove(to + ".wal"); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := os.Rename(from, to); err != nil {
+		return err
+	}
+	return syncFolder(filepath.Dir(to))
+}
+
+func syncFolder(path string) error {
+	dir, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
+}
+
+// removeDatabase removes a database file and what DuckDB keeps beside it.
+func removeDatabase(path string) error {
+	for _, name := range []string{path, path + ".wal"} {
+		if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return os.RemoveAll(path + ".tmp")
+}
+
+func tempFolder(o Options) string {
+	if o.ReadOnly {
+		// Beside a writer or other readers: DuckDB makes and removes it only when it has to.
+		return filepath.Join(os.TempDir(), "spanlake-"+strconv.Itoa(os.Getpid()))
+	}
+	return o.Path + ".tmp"
+}
+
+// openDuckDB opens the file under a watchdog. When that bites, the thread that hangs in DuckDB cannot be stopped; the
+// caller is expected to end the process.
+func openDuckDB(ctx context.Context, o Options) (*sql.DB, error) {
+	settings := url.Values{}
+	settings.Set("memory_limit", strconv.FormatInt(o.Memory, 10)+"B")
+	settings.Set("threads", strconv.Itoa(max(o.Threads, 1)))
+	settings.Set("temp_directory", tempFolder(o))
+	// Smaller and faster strings (measured: design, "The index").
+	settings.Set("storage_compatibility_version", "latest")
+	// Keeping the order of rows halves the speed (docs/benchmarks.md); where order matters there is an ORDER BY.
+	settings.Set("preserve_insertion_order", "false")
+	// Each file is read once.
+	settings.Set("enable_external_file_cache", "false")
+	settings.Set("autoinstall_known_extensions", "false")
+	settings.Set("autoload_known_extensions", "false")
+	if o.ReadOnly {
+		settings.Set("access_mode", "READ_ONLY")
+	}
+	type opened struct {
+		connector *duckdb.Connector
+		err       error
+	}
+	done := make(chan opened, 1)
+	go func() {
+		connector, err := duckdb.NewConnector(o.Path+"?"+settings.Encode(), initConnection)
+		done <- opened{connector, err}
+	}()
+	watchdog := time.NewTimer(openTimeout)
+	defer watchdog.Stop()
+	select {
+	case got := <-done:
+		if got.err != nil {
+			return nil, got.err
+		}
+		return sql.OpenDB(got.connector), nil
+	case <-watchdog.C:
+		return nil, &UnusableError{Path: o.Path, Rebuildable: true, Err: errOpenTimeout,
+			Reason: fmt.Sprintf("did not open within %s and is probably damaged: run `spanlake rebuild`", openTimeout)}
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// initConnection makes days and times mean UTC, wherever the machine stands.
+func initConnection(conn driver.ExecerContext) error {
+	_, err := conn.ExecContext(context.Background(), "SET TimeZone = 'UTC'", nil)
+	return err
+}
+
+// explainOpenError turns DuckDB's refusal to open a file into what the user can act on.
+func explainOpenError(o Options, err error) error {
+	if holder, lockErr := lockHolder(o.Path, o.ReadOnly); lockErr == nil && holder != nil {
+		return holder // it came between our look and our opening
+	}
+	var duck *duckdb.Error
+	if !errors.As(err, &duck) {
+		return fmt.Errorf("open index %s: %w", o.Path, err)
+	}
+	return &UnusableError{Path: o.Path, Rebuildable: true, Reason: "cannot be opened and is probably damaged, or of a newer DuckDB: " +
+		"run `spanlake rebuild` to make it anew from the lake", Err: err}
+}
+
+// checkSchema makes sure that the database is an index of this version.
+func (x *Index) checkSchema(ctx context.Context) error {
+	const hasTableSQL = `SELECT count(*) > 0 FROM duckdb_tables() WHERE table_name = 'schema_version' AND NOT temporary`
+	var ours bool
+	if err := x.db.QueryRowContext(ctx, hasTableSQL).Scan(&ours); err != nil {
+		return fmt.Errorf("read schema of %s: %w", x.opts.Path, err)
+	}
+	if !ours {
+		return &UnusableError{Path: x.opts.Path, Reason: "is a DuckDB database but not a Spanlake index: choose another --db"}
+	}
+	var version int
+	if err := x.db.QueryRowContext(ctx, "SELECT version FROM schema_version").Scan(&version); err != nil {
+		return &UnusableError{Path: x.opts.Path, Rebuildable: true, Reason: "has no schema version: run `spanlake rebuild`", Err: err}
+	}
+	switch {
+	case version > schemaVersion:
+		return &UnusableError{Path: x.opts.Path, Rebuildable: true, Reason: fmt.Sprintf("was made by a newer program (schema version %d, "+
+			"this one knows %d): update spanlake, or run `spanlake rebuild`", version, schemaVersion)}
+	case version < schemaVersion:
+		return &UnusableError{Path: x.opts.Path, Rebuildable: true, Reason: fmt.Sprintf("was made by an older program (schema version %d, "+
+			"this one needs %d): run `spanlake rebuild`", version, schemaVersion)}
+	}
+	return nil
+}

@@ -1,0 +1,146 @@
+package index
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/duckdb/duckdb-go/v2"
+)
+
+// ErrNotSelect says that a statement does more than read.
+var ErrNotSelect = errors.New("only one statement that reads is allowed: SELECT, FROM, WITH, VALUES, DESCRIBE, SHOW or SUMMARIZE")
+
+// QueryError says what is wrong with a query that a user wrote.
+type QueryError struct{ Err error }
+
+func (e *QueryError) Error() string { return e.Err.Error() }
+
+func (e *QueryError) Unwrap() error { return e.Err }
+
+// Form says how DuckDB renders the rows of a query.
+type Form int
+
+const (
+	// Text renders each value as text, as a cast to VARCHAR does.
+	Text Form = iota
+	// JSON renders each row as one JSON object, in a single column.
+	JSON
+)
+
+// wrap renders the rows of a query, which must be known to be a single SELECT: so it cannot leave the parentheses.
+func (f Form) wrap(query string) string {
+	query = strings.TrimRight(query, "; \t\r\n") + "\n" // the line end closes a comment
+	if f == JSON {
+		return "SELECT CAST(to_json(t) AS VARCHAR) AS json FROM (" + query + ") AS t"
+	}
+	return "SELECT CAST(COLUMNS(*) AS VARCHAR) FROM (" + query + ")"
+}
+
+// Select runs a query that a user wrote and calls header once, then row for each row; values are nil for NULL and valid
+// during the call only. The query sees the tables of the index and may read the files of the lake, and nothing else of
+// the machine.
+//
+// Errors: *QueryError if the query is at fault, ErrNotSelect in it if it would write; or what header and row return.
+func (x *Index) Select(ctx context.Context, query string, form Form, header func(columns []string) error, row func(values []*string) error) error {
+	conn, err := x.db.Conn(ctx)
+	if err != nil {
+		return fmt.Errorf("query: %w", err)
+	}
+	defer func() { _ = conn.Close() }() // gives it back to the pool
+	for _, statement := range x.confineSQL() {
+		if _, err := conn.ExecContext(ctx, statement); err != nil {
+			return fmt.Errorf("query: confine DuckDB to the lake: %w", err)
+		}
+	}
+	return conn.Raw(func(raw any) error {
+		duck := raw.(*duckdb.Conn)
+		asked, err := prepareSelect(duck, query)
+		if err != nil {
+			return err
+		}
+		if err := asked.Close(); err != nil {
+			return fmt.Errorf("query: %w", err)
+		}
+		rendered, err := prepareSelect(duck, form.wrap(query))
+		if err != nil {
+			return err
+		}
+		defer func() { _ = rendered.Close() }() // nothing was written
+		rows, err := rendered.QueryContext(ctx, nil)
+		if err != nil {
+			return queryError(ctx, err)
+		}
+		defer func() { _ = rows.Close() }() // nothing was written
+		return eachRow(ctx, rows, header, row)
+	})
+}
+
+// prepareSelect prepares a query if it is one that only reads.
+func prepareSelect(conn *duckdb.Conn, query string) (*duckdb.Stmt, error) {
+	// Prepare, unlike PrepareContext, refuses several statements instead of running all but the last.
+	prepared, err := conn.Prepare(query)
+	if err != nil {
+		var duck *duckdb.Error
+		if errors.As(err, &duck) {
+			return nil, &QueryError{err}
+		}
+		return nil, &QueryError{errors.Join(ErrNotSelect, err)}
+	}
+	statement := prepared.(*duckdb.Stmt)
+	// The settings alone would let a COPY write into the lake.
+	if kind, err := statement.StatementType(); err != nil || kind != duckdb.STATEMENT_TYPE_SELECT {
+		return nil, &QueryError{errors.Join(ErrNotSelect, err, statement.Close())}
+	}
+	if n := statement.NumInput(); n != 0 {
+		return nil, &QueryError{errors.Join(fmt.Errorf("the query has %d parameters, but there is nothing to fill them with", n), statement.Close())}
+	}
+	return statement, nil
+}
+
+// queryError blames the query, unless it was interrupted.
+func queryError(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return fmt.Errorf("query: %w", ctx.Err())
+	}
+	return &QueryError{err}
+}
+
+func eachRow(ctx context.Context, rows driver.Rows, header func([]string) error, row func([]*string) error) error {
+	columns := rows.Columns()
+	if err := header(columns); err != nil {
+		return err
+	}
+	values, shown := make([]driver.Value, len(columns)), make([]*string, len(columns))
+	for {
+		switch err := rows.Next(values); {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return queryError(ctx, err)
+		}
+		for i, value := range values {
+			shown[i] = nil
+			if text, ok := value.(string); ok {
+				shown[i] = &text
+			}
+		}
+		if err := row(shown); err != nil {
+			return err
+		}
+	}
+}
+
+// confineSQL takes DuckDB's access to everything but the lake and its own files away, for good. The path of the lake
+// is quoted into the statement since SET takes no parameters.
+func (x *Index) confineSQL() []string {
+	lake := "'" + strings.ReplaceAll(x.lake, "'", "''") + "'"
+	return []string{
+		"SET GLOBAL allowed_directories = [" + lake + "]",
+		"SET GLOBAL enable_external_access = false",
+		"SET GLOBAL lock_configuration = true",
+	}
+}

@@ -1,0 +1,227 @@
+package index
+
+import (
+	"context"
+	"fmt"
+	"iter"
+
+	"github.com/spanlake/spanlake/internal/span"
+)
+
+// Difference is one way in which the index is not what the lake says it should be.
+type Difference struct {
+	// Check is what was compared: lake, footer, rows, uniqueness, services, file_services, lookup, registry or failed.
+	Check string
+	// Subject is a file, a service or a trace.
+	Subject string
+	// Problem says what is wrong.
+	Problem string
+}
+
+// check is a comparison within the index. Its query returns a row (subject, problem) for each difference.
+type check struct {
+	name, sql string
+	// parts: run it once for each part of the traces, with the number of parts and of the part as parameters, so that
+	// memory does not grow with the index.
+	parts bool
+}
+
+// partSpans is how many spans a part of a check has.
+const partSpans = 4_000_000
+
+// Verify compares the index with the lake and with itself, and calls found for each difference. It returns how many
+// there are.
+func (x *Index) Verify(ctx context.Context, listing iter.Seq2[span.File, error], found func(Difference)) (int, error) {
+	v := verifier{index: x, found: found}
+	p := pass{index: x}
+	if err := p.list(ctx, listing); err != nil {
+		return 0, fmt.Errorf("verify: %w", err)
+	}
+	for _, place := range p.unread {
+		v.report(Difference{"lake", place, "cannot be read"})
+	}
+	if err := v.footers(ctx); err != nil {
+		return v.count, fmt.Errorf("verify: %w", err)
+	}
+	var spans int64
+	if err := x.conn.QueryRowContext(ctx, `SELECT count(*) FROM span_metadata`).Scan(&spans); err != nil {
+		return v.count, fmt.Errorf("verify: %w", err)
+	}
+	for _, check := range checks() {
+		parts := int64(1)
+		if check.parts {
+			parts = spans/partSpans + 1
+		}
+		for part := range parts {
+			var args []any
+			if check.parts {
+				args = []any{parts, part}
+			}
+			if err := v.run(ctx, check, args); err != nil {
+				return v.count, fmt.Errorf("verify: %s: %w", check.name, err)
+			}
+		}
+	}
+	return v.count, nil
+}
+
+type verifier struct {
+	index *Index
+	found func(Difference)
+	count int
+}
+
+func (v *verifier) report(d Difference) {
+	v.count++
+	v.found(d)
+}
+
+func (v *verifier) run(ctx context.Context, check check, args []any) error {
+	rows, err := v.index.conn.QueryContext(ctx, check.sql, args...)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		d := Difference{Check: check.name}
+		if err := rows.Scan(&d.Subject, &d.Problem); err != nil {
+			return err
+		}
+		v.report(d)
+	}
+	return rows.Err()
+}
+
+const verifiableSQL = `
+SELECT p.file_path, p.size_bytes, p.row_count
+FROM parquet_files p
+JOIN lake_scan s ON s.path = p.file_path AND s.size = p.size_bytes AND s.mtime = epoch_us(p.mtime)
+WHERE p.file_path > $1
+ORDER BY p.file_path
+LIMIT 100`
+
+// footers compares the row counts of the registry with the footers of the files that have not changed.
+func (v *verifier) footers(ctx context.Context) error {
+	x := v.index
+	for last := ""; ; {
+		rows, err := x.conn.QueryContext(ctx, verifiableSQL, last)
+		if err != nil {
+			return err
+		}
+		var items []*item
+		var counts []int64
+		for rows.Next() {
+			it, count := &item{}, int64(0)
+			if err := rows.Scan(&it.file.Path, &it.file.Size, &count); err != nil {
+				return err
+			}
+			items, counts = append(items, it), append(counts, count)
+		}
+		if err := rows.Err(); err != nil {
+			return err
+		}
+		if len(items) == 0 {
+			return nil
+		}
+		if err := x.inspect(ctx, items); err != nil {
+			return err
+		}
+		for i, it := range items {
+			switch {
+			case it.failure != nil:
+				v.report(Difference{"footer", it.file.Path, "cannot be read any more: " + it.failure.Err.Error()})
+			case !it.vanished && it.layout.rows != counts[i]:
+				v.report(Difference{"footer", it.file.Path,
+					fmt.Sprintf("has %d rows, the registry says %d", it.layout.rows, counts[i])})
+			}
+		}
+		last = items[len(items)-1].file.Path
+	}
+}
+
+// checks are the comparisons in SQL, from the lake inwards.
+func checks() []check {
+	return []check{
+		{name: "lake", sql: `
+SELECT coalesce(s.path, p.file_path),
+       CASE WHEN s.path IS NULL THEN 'is in the index but not in the lake'
+            WHEN p.file_path IS NULL THEN 'is in the lake but not in the index'
+            WHEN p.mtime IS NULL THEN 'has to be indexed again'
+            ELSE 'has changed since it was indexed' END
+FROM lake_scan s
+FULL JOIN parquet_files p ON p.file_path = s.path
+LEFT JOIN failed_parquet_files f ON f.file_path = s.path AND f.file_size = s.size AND epoch_us(f.file_mtime) = s.mtime
+WHERE f.file_path IS NULL
+  AND (s.path IS NULL OR p.file_path IS NULL OR s.size <> p.size_bytes OR s.mtime IS DISTINCT FROM epoch_us(p.mtime))
+ORDER BY 1`},
+		{name: "failed", sql: `
+SELECT file_path, 'is recorded as failed but not in the lake'
+FROM failed_parquet_files WHERE file_path NOT IN (SELECT path FROM lake_scan)
+UNION ALL
+SELECT file_path, 'is recorded as failed and as indexed'
+FROM failed_parquet_files WHERE file_path IN (SELECT file_path FROM parquet_files)`},
+		{name: "registry", sql: `
+SELECT any_value(file_path), 'file_id ' || file_id || ' is there ' || count(*) || ' times'
+FROM parquet_files GROUP BY file_id HAVING count(*) > 1
+UNION ALL
+SELECT file_path, 'is registered ' || count(*) || ' times'
+FROM parquet_files GROUP BY file_path HAVING count(*) > 1
+UNION ALL
+SELECT p.file_path, 'has other times or another service than its spans'
+FROM parquet_files p
+LEFT JOIN (SELECT file_id, min(min_time) AS first, max(max_time) AS last,
+                  arg_max(service_name, (span_count, service_name)) AS service
+           FROM file_services GROUP BY file_id) f USING (file_id)
+WHERE (p.min_time, p.max_time, p.service_name) IS DISTINCT FROM (f.first, f.last, f.service)`},
+		{name: "rows", sql: `
+SELECT coalesce(p.file_path, 'file_id ' || s.file_id),
+       CASE WHEN p.file_id IS NULL THEN 'is not registered but has ' || s.spans || ' spans'
+            ELSE 'has ' || p.row_count || ' rows, of which ' || coalesce(s.spans, 0) || ' are indexed, ' || p.duplicate_count
+                 || ' are repeats and ' || p.skipped_count || ' no spans' END
+FROM parquet_files p
+FULL JOIN (SELECT file_id, count(*) AS spans FROM span_metadata GROUP BY file_id) s USING (file_id)
+WHERE p.file_id IS NULL OR p.row_count <> coalesce(s.spans, 0) + p.duplicate_count + p.skipped_count`},
+		{name: "file_services", sql: `
+SELECT coalesce((SELECT file_path FROM parquet_files p WHERE p.file_id = coalesce(s.file_id, f.file_id)), 'unregistered file')
+       || ', ' || coalesce(s.service_name, f.service_name),
+       'has ' || coalesce(s.n, 0) || ' spans from ' || coalesce(s.first::VARCHAR, '-') || ' to ' || coalesce(s.last::VARCHAR, '-')
+       || ', file_services says ' || coalesce(f.span_count, 0) || ' from ' || coalesce(f.min_time::VARCHAR, '-')
+       || ' to ' || coalesce(f.max_time::VARCHAR, '-')
+FROM (SELECT file_id, service_name, count(*) AS n, min(start_time) AS first, max(start_time) AS last
+      FROM span_metadata GROUP BY file_id, service_name) s
+FULL JOIN file_services f ON f.file_id = s.file_id AND f.service_name = s.service_name
+WHERE (s.n, s.first, s.last) IS DISTINCT FROM (f.span_count, f.min_time, f.max_time)`},
+		{name: "services", sql: `
+SELECT coalesce(s.service_name, c.service_name),
+       'has ' || coalesce(s.n, 0) || ' spans from ' || coalesce(s.first::VARCHAR, '-') || ' to ' || coalesce(s.last::VARCHAR, '-')
+       || ', services says ' || coalesce(c.total_spans, 0) || ' from ' || coalesce(c.first_seen::VARCHAR, '-')
+       || ' to ' || coalesce(c.last_seen::VARCHAR, '-')
+FROM (SELECT service_name, count(*) AS n, min(start_time) AS first, max(start_time) AS last
+      FROM span_metadata GROUP BY service_name) s
+FULL JOIN services c ON c.service_name = s.service_name
+WHERE (s.n, s.first, s.last) IS DISTINCT FROM (c.total_spans, c.first_seen, c.last_seen)`},
+		{name: "uniqueness", parts: true, sql: `
+SELECT 'trace ' || trace_id, 'has span ' || span_id || ' ' || count(*) || ' times'
+FROM span_metadata
+WHERE hash(trace_id) % $1 = $2
+  AND hash(` + keyColumns + `) IN (SELECT hash(` + keyColumns + `) FROM span_metadata WHERE hash(trace_id) % $1 = $2
+                                   GROUP BY 1 HAVING count(*) > 1)
+GROUP BY ` + keyColumns + `
+HAVING count(*) > 1
+ORDER BY ALL`},
+		{name: "lookup", parts: true, sql: `
+WITH spans AS (SELECT ` + lookupKey + ` AS trace_id, file_id FROM span_metadata WHERE hash(` + lookupKey + `) % $1 = $2),
+     known AS (SELECT trace_id, file_id FROM trace_lookup UNION ALL SELECT trace_id, file_id FROM trace_lookup_tail),
+     compared AS (
+         SELECT trace_id, file_id, min(found) AS found, count(*) AS n
+         FROM (SELECT DISTINCT trace_id, file_id, 1 AS found FROM spans
+               UNION ALL
+               SELECT trace_id, file_id, 0 FROM known WHERE hash(trace_id) % $1 = $2)
+         GROUP BY trace_id, file_id)
+SELECT 'trace ' || replace(trace_id::VARCHAR, '-', ''),
+       CASE WHEN n > 2 THEN 'is in the look-up ' || n - 1 || ' times' WHEN found = 1 THEN 'is not in the look-up' ELSE 'is in the look-up but has no spans' END || ' for file_id ' || file_id
+FROM compared
+WHERE n <> 2 OR found <> 0
+ORDER BY ALL`},
+	}
+}

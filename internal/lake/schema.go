@@ -1,0 +1,123 @@
+package lake
+
+import (
+	"math"
+	"slices"
+
+	"github.com/apache/arrow-go/v18/parquet"
+	"github.com/apache/arrow-go/v18/parquet/compress"
+	"github.com/apache/arrow-go/v18/parquet/schema"
+
+	"github.com/spanlake/spanlake/internal/span"
+)
+
+// column is one column of a span file: how it is declared, how it is stored and what a span puts into it.
+type column struct {
+	name     string
+	physical parquet.Type
+	logical  schema.LogicalType
+	// nullable columns hold null for an empty string.
+	nullable bool
+	// dictionary is on where values repeat; elsewhere building the dictionary costs time and saves nothing.
+	dictionary bool
+	// statistics are on where a reader can skip a row group by them, which long texts never allow.
+	statistics bool
+	// empty replaces an empty text, so that every row of a JSON column is JSON.
+	empty string
+
+	// One of the two is set: text for BYTE_ARRAY columns, number for integers.
+	text   func(*span.Span) string
+	number func(*span.Span) int64
+}
+
+// spanColumns are the fourteen columns in their order in the file, which is a contract with every reader of a lake.
+func spanColumns() []column {
+	var (
+		text, i32, i64 = parquet.Types.ByteArray, parquet.Types.Int32, parquet.Types.Int64
+		utf8           = schema.StringLogicalType{}
+		tiny, big      = schema.NewIntLogicalType(8, true), schema.NewIntLogicalType(64, true)
+		utcNanos       = schema.NewTimestampLogicalType(true, schema.TimeUnitNanos)
+	)
+	return []column{
+		{name: "span_id", physical: text, logical: utf8, statistics: true,
+			text: func(s *span.Span) string { return s.SpanID }},
+		{name: "trace_id", physical: text, logical: utf8, statistics: true, dictionary: true,
+			text: func(s *span.Span) string { return s.TraceID }},
+		{name: "parent_span_id", physical: text, logical: utf8, statistics: true, nullable: true,
+			text: func(s *span.Span) string { return s.ParentSpanID }},
+		{name: "service_name", physical: text, logical: utf8, statistics: true, dictionary: true,
+			text: func(s *span.Span) string { return s.ServiceName }},
+		{name: "name", physical: text, logical: utf8, statistics: true, dictionary: true,
+			text: func(s *span.Span) string { return s.Name }},
+		{name: "span_kind", physical: i32, logical: tiny, statistics: true, dictionary: true,
+			number: func(s *span.Span) int64 { return int64(s.Kind) }},
+		{name: "start_time", physical: i64, logical: utcNanos, statistics: true,
+			number: func(s *span.Span) int64 { return s.StartTime.UnixNano() }},
+		{name: "end_time", physical: i64, logical: utcNanos, statistics: true,
+			number: func(s *span.Span) int64 { return s.EndTime.UnixNano() }},
+		{name: "duration_ns", physical: i64, logical: big, statistics: true,
+			number: durationNanos},
+		{name: "status_code", physical: i32, logical: tiny, statistics: true, dictionary: true,
+			number: func(s *span.Span) int64 { return int64(s.StatusCode) }},
+		{name: "status_message", physical: text, logical: utf8, nullable: true, dictionary: true,
+			text: func(s *span.Span) string { return s.StatusMessage }},
+		{name: "attributes", physical: text, logical: utf8, empty: "{}",
+			text: func(s *span.Span) string { return s.Attributes }},
+		{name: "events", physical: text, logical: utf8, empty: "[]",
+			text: func(s *span.Span) string { return s.Events }},
+		{name: "resource_attributes", physical: text, logical: utf8, empty: "{}", dictionary: true,
+			text: func(s *span.Span) string { return s.ResourceAttributes }},
+	}
+}
+
+// durationNanos is end minus start. Times 584 years apart are both storable while their difference is not: it stops at
+// the largest number rather than turn round to a negative one.
+func durationNanos(s *span.Span) int64 {
+	start, end := s.StartTime.UnixNano(), s.EndTime.UnixNano()
+	switch d := end - start; {
+	case end > start && d < 0:
+		return math.MaxInt64
+	case end < start && d > 0:
+		return math.MinInt64
+	default:
+		return d
+	}
+}
+
+// parquetSchema declares the columns as Parquet does.
+func parquetSchema(columns []column) (*schema.GroupNode, error) {
+	fields := make(schema.FieldList, len(columns))
+	for i, c := range columns {
+		repetition := parquet.Repetitions.Required
+		if c.nullable {
+			repetition = parquet.Repetitions.Optional
+		}
+		field, err := schema.NewPrimitiveNodeLogical(c.name, repetition, c.logical, c.physical, 0, -1)
+		if err != nil {
+			return nil, err
+		}
+		fields[i] = field
+	}
+	return schema.NewGroupNode("schema", parquet.Repetitions.Required, fields, -1)
+}
+
+// writerProperties says how the columns are encoded and compressed.
+func writerProperties(columns []column) *parquet.WriterProperties {
+	properties := []parquet.WriterProperty{
+		parquet.WithCompression(compress.Codecs.Zstd),
+		// The fastest level: the next one saves 6 % of the bytes and takes 20 % more time for the whole of writing.
+		parquet.WithCompressionLevel(1),
+		parquet.WithDataPageSize(pageBytes),
+	}
+	for _, c := range columns {
+		properties = append(properties,
+			parquet.WithDictionaryFor(c.name, c.dictionary), parquet.WithStatsFor(c.name, c.statistics))
+	}
+	var order []parquet.SortingColumn
+	for _, name := range []string{"trace_id", "start_time"} {
+		index := slices.IndexFunc(columns, func(c column) bool { return c.name == name })
+		order = append(order, parquet.SortingColumn{ColumnIdx: int32(index)})
+	}
+	properties = append(properties, parquet.WithSortingColumns(order))
+	return parquet.NewWriterProperties(properties...)
+}

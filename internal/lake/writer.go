@@ -1,0 +1,308 @@
+// Package lake is the folder tree of Parquet span files: it names, writes, publishes and finds them.
+package lake
+
+import (
+	"bufio"
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"math"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/apache/arrow-go/v18/parquet"
+	"github.com/apache/arrow-go/v18/parquet/file"
+	"github.com/apache/arrow-go/v18/parquet/schema"
+
+	"github.com/spanlake/spanlake/internal/span"
+)
+
+const (
+	// RowGroupRows is how many rows a row group has when there are more to come: it ends with the first trace that ends
+	// from there on, so that one trace is read from one row group, but at maxRowGroupRows at the latest.
+	RowGroupRows    = 10_000
+	maxRowGroupRows = 12_000
+	// maxRowGroupBytes of text end a row group early: finding one trace means to decompress its row group.
+	maxRowGroupBytes = 32 << 20
+	// pageBytes is the uncompressed size at which a page ends, and so about what a reader must hold.
+	pageBytes = 1 << 20
+)
+
+var (
+	// ErrNoSpans says that there was nothing to write.
+	ErrNoSpans = errors.New("no spans to write")
+	// ErrUnsorted says that spans did not come in the order of trace id, then start time.
+	ErrUnsorted = errors.New("spans are not in the order of trace id, then start time")
+)
+
+// maxSeconds from 1970 bound the times of a lake in both directions. The last, incomplete second of 64-bit nanoseconds stays
+// free: DuckDB takes the outermost numbers for infinity and rejects a file that holds one.
+const maxSeconds = math.MaxInt64 / int64(time.Second)
+
+// TimeRangeError says that a span has a time that a lake cannot hold: 64 bits of nanoseconds go from 1677 to 2262.
+type TimeRangeError struct {
+	TraceID, SpanID string
+	// Column is start_time or end_time.
+	Column string
+	Time   time.Time
+}
+
+func (e *TimeRangeError) Error() string {
+	return fmt.Sprintf("%s %s of span %s in trace %s is not between the years 1677 and 2262",
+		e.Column, e.Time.UTC().Format(time.RFC3339Nano), e.SpanID, e.TraceID)
+}
+
+// Written is a file that was written and published.
+type Written struct {
+	// Path is relative to the root of the lake, with '/'.
+	Path string
+	Rows int64
+	// Bytes is the size of the file.
+	Bytes int64
+	// Repaired counts the strings that were not UTF-8, in which U+FFFD now stands for each run of bad bytes.
+	Repaired int64
+}
+
+// Writer writes files into one lake and reuses its buffers from one file to the next. It serves one goroutine; any number of
+// Writers may write into the same lake.
+type Writer struct {
+	root       string
+	columns    []column
+	schema     *schema.GroupNode
+	properties *parquet.WriterProperties
+	// durableDir is the folder whose chain up to the root this Writer has made durable.
+	durableDir string
+
+	sink     *bufio.Writer
+	rows     []*span.Span
+	text     []byte
+	values   []parquet.ByteArray
+	levels   []int16
+	int32s   []int32
+	int64s   []int64
+	repaired int64
+}
+
+// NewWriter returns a Writer for the lake at root, a folder that need not exist yet.
+func NewWriter(root string) (*Writer, error) {
+	columns := spanColumns()
+	node, err := parquetSchema(columns)
+	if err != nil {
+		return nil, fmt.Errorf("declare the columns of a span file: %w", err)
+	}
+	return &Writer{
+		root: root, columns: columns, schema: node, properties: writerProperties(columns),
+		sink: bufio.NewWriterSize(nil, 256<<10),
+	}, nil
+}
+
+// Write publishes one file with the spans, in whatever order they come. The time of writing gives the day folder, and with
+// service and suffix the name. A name that exists is an error (fs.ErrExist) and nothing is overwritten; after any error no
+// file is there.
+func (w *Writer) Write(service string, at time.Time, suffix uint32, spans []span.Span) (Written, error) {
+	w.rows = pointers(w.rows[:0], spans)
+	slices.SortFunc(w.rows, func(a, b *span.Span) int {
+		return cmp.Or(strings.Compare(a.TraceID, b.TraceID), cmp.Compare(a.StartTime.UnixNano(), b.StartTime.UnixNano()),
+			strings.Compare(a.SpanID, b.SpanID))
+	})
+	return w.publishRows(service, at, suffix, func(yield func([]*span.Span, error) bool) {
+		yield(w.rows, nil)
+	})
+}
+
+// WriteSorted publishes one file like Write, from parts that come one after the other in the order of trace id, then start
+// time, so that only one part is in memory. Each part begins a new row group: RowGroupRows is a good size for it. A part is
+// not used after the next one is asked for. An error that the sequence yields ends the writing and is returned.
+func (w *Writer) WriteSorted(service string, at time.Time, suffix uint32, parts iter.Seq2[[]span.Span, error]) (Written, error) {
+	return w.publishRows(service, at, suffix, func(yield func([]*span.Span, error) bool) {
+		for part, err := range parts {
+			w.rows = pointers(w.rows[:0], part)
+			if !yield(w.rows, err) {
+				return
+			}
+		}
+	})
+}
+
+func pointers(to []*span.Span, spans []span.Span) []*span.Span {
+	for i := range spans {
+		to = append(to, &spans[i])
+	}
+	return to
+}
+
+func (w *Writer) publishRows(service string, at time.Time, suffix uint32, parts iter.Seq2[[]*span.Span, error]) (Written, error) {
+	defer w.forget()
+	w.repaired = 0
+	path := filePath(service, at, suffix)
+	var rows int64
+	size, err := w.publish(path, func(f io.Writer) (err error) {
+		w.sink.Reset(f)
+		if rows, err = w.encode(w.sink, parts); err != nil {
+			return err
+		}
+		return w.sink.Flush()
+	})
+	if err != nil {
+		return Written{}, fmt.Errorf("write span file %s: %w", path, err)
+	}
+	return Written{Path: path, Rows: rows, Bytes: size, Repaired: w.repaired}, nil
+}
+
+// forget lets go of the spans and of buffers that one huge text has grown.
+func (w *Writer) forget() {
+	clear(w.rows[:cap(w.rows)])
+	if cap(w.text) > 4*pageBytes {
+		w.text, w.values = nil, nil
+	}
+}
+
+// encode writes a whole Parquet file to sink and returns its rows.
+func (w *Writer) encode(sink io.Writer, parts iter.Seq2[[]*span.Span, error]) (rows int64, err error) {
+	out, err := file.NewParquetWriterWithError(sink, w.schema, file.WithWriterProps(w.properties))
+	if err != nil {
+		return 0, err
+	}
+	lastTrace, lastStart := "", int64(math.MinInt64)
+	for part, err := range parts {
+		if err != nil {
+			return 0, err
+		}
+		for _, s := range part {
+			if err := checkTimes(s); err != nil {
+				return 0, err
+			}
+			start := s.StartTime.UnixNano()
+			if s.TraceID < lastTrace || s.TraceID == lastTrace && start < lastStart {
+				return 0, fmt.Errorf("%w: span %s in trace %s", ErrUnsorted, s.SpanID, s.TraceID)
+			}
+			lastTrace, lastStart = s.TraceID, start
+		}
+		// Copied, because the memory of a part is not ours once the next one is asked for.
+		lastTrace = strings.Clone(lastTrace)
+		rows += int64(len(part))
+		for len(part) > 0 {
+			n := rowGroupEnd(part)
+			if err := w.writeRowGroup(out, part[:n]); err != nil {
+				return 0, err
+			}
+			part = part[n:]
+		}
+	}
+	if rows == 0 {
+		return 0, ErrNoSpans
+	}
+	return rows, out.Close()
+}
+
+func checkTimes(s *span.Span) error {
+	if !storable(s.StartTime) {
+		return &TimeRangeError{TraceID: s.TraceID, SpanID: s.SpanID, Column: "start_time", Time: s.StartTime}
+	}
+	if !storable(s.EndTime) {
+		return &TimeRangeError{TraceID: s.TraceID, SpanID: s.SpanID, Column: "end_time", Time: s.EndTime}
+	}
+	return nil
+}
+
+func storable(t time.Time) bool { return -maxSeconds < t.Unix() && t.Unix() < maxSeconds }
+
+// rowGroupEnd is how many of the sorted rows go into the next row group.
+func rowGroupEnd(rows []*span.Span) int {
+	size := 0
+	for i, s := range rows {
+		if i >= RowGroupRows && len(rows) > maxRowGroupRows && s.TraceID != rows[i-1].TraceID {
+			return i
+		}
+		if i == maxRowGroupRows {
+			return RowGroupRows
+		}
+		size += len(s.Attributes) + len(s.Events)
+		if size > maxRowGroupBytes && i > 0 {
+			return i
+		}
+	}
+	return len(rows)
+}
+
+func (w *Writer) writeRowGroup(out *file.Writer, rows []*span.Span) error {
+	group, err := out.AppendRowGroupChecked()
+	if err != nil {
+		return err
+	}
+	for i := range w.columns {
+		c := &w.columns[i]
+		chunk, err := group.NextColumn()
+		if err != nil {
+			return err
+		}
+		switch chunk := chunk.(type) {
+		case *file.ByteArrayColumnChunkWriter:
+			err = w.writeTexts(chunk, c, rows)
+		case *file.Int32ColumnChunkWriter:
+			w.int32s = numbers(w.int32s[:0], c, rows)
+			_, err = chunk.WriteBatch(w.int32s, nil, nil)
+		case *file.Int64ColumnChunkWriter:
+			w.int64s = numbers(w.int64s[:0], c, rows)
+			_, err = chunk.WriteBatch(w.int64s, nil, nil)
+		default:
+			err = fmt.Errorf("no writer for %T", chunk)
+		}
+		if err != nil {
+			return fmt.Errorf("column %s: %w", c.name, err)
+		}
+		// Closed here, for the buffers are about to be reused for the next column.
+		if err := chunk.Close(); err != nil {
+			return fmt.Errorf("column %s: %w", c.name, err)
+		}
+	}
+	return group.Close()
+}
+
+func numbers[T int32 | int64](to []T, c *column, rows []*span.Span) []T {
+	for _, s := range rows {
+		to = append(to, T(c.number(s)))
+	}
+	return to
+}
+
+// writeTexts writes a string column in batches of about a page, so that long texts neither make pages that a reader cannot
+// hold nor fill the memory here.
+func (w *Writer) writeTexts(chunk *file.ByteArrayColumnChunkWriter, c *column, rows []*span.Span) error {
+	w.text, w.values, w.levels = w.text[:0], w.values[:0], w.levels[:0]
+	for i, s := range rows {
+		text := c.text(s)
+		if text == "" {
+			text = c.empty
+		}
+		if !utf8.ValidString(text) {
+			text = strings.ToValidUTF8(text, "\uFFFD")
+			w.repaired++
+		}
+		if c.nullable && text == "" {
+			w.levels = append(w.levels, 0)
+		} else {
+			begin := len(w.text)
+			w.text = append(w.text, text...)
+			w.values = append(w.values, w.text[begin:])
+			w.levels = append(w.levels, 1)
+		}
+		if len(w.text) < pageBytes && i < len(rows)-1 {
+			continue
+		}
+		// A column that is not nullable has no levels, which must then be absent.
+		levels := w.levels
+		if !c.nullable {
+			levels = nil
+		}
+		if _, err := chunk.WriteBatch(w.values, levels, nil); err != nil {
+			return err
+		}
+		w.text, w.values, w.levels = w.text[:0], w.values[:0], w.levels[:0]
+	}
+	return nil
+}

@@ -1,0 +1,95 @@
+// Package span is the domain of Spanlake: one OpenTelemetry span as every stage hands it on.
+package span
+
+import (
+	"strconv"
+	"time"
+)
+
+// Span is one finished operation of a trace. The zero value of a field means that the sender left it out.
+type Span struct {
+	// TraceID is 32 and SpanID 16 lowercase hex digits.
+	TraceID string
+	SpanID  string
+	// ParentSpanID is 16 lowercase hex digits, or '' for the root of a trace.
+	ParentSpanID string
+	ServiceName  string
+	Name         string
+	Kind         Kind
+	// StartTime and EndTime are exact to the nanosecond; their location does not matter.
+	StartTime time.Time
+	EndTime   time.Time
+
+	StatusCode    StatusCode
+	StatusMessage string
+	// Attributes is the JSON text of an object.
+	Attributes string
+	// Events is the JSON text of an array of objects {"name", "time_nanos", "attributes"}.
+	Events string
+	// ResourceAttributes is the JSON text of an object: what is known of the process that made the span.
+	ResourceAttributes string
+}
+
+// Duration is the wall-clock time from start to end; it is negative when a client's clock was set back.
+func (s *Span) Duration() time.Duration {
+	// Round(0) drops the monotonic reading: what is stored are the two wall-clock times, and they must agree with this.
+	return s.EndTime.Round(0).Sub(s.StartTime.Round(0))
+}
+
+// IsRoot tells whether the span has no parent.
+func (s *Span) IsRoot() bool { return s.ParentSpanID == "" }
+
+// Kind is the role of a span in a call, numbered as OpenTelemetry's SpanKind.
+type Kind int8
+
+// The span kinds of OpenTelemetry.
+const (
+	KindUnspecified Kind = 0
+	KindInternal    Kind = 1
+	KindServer      Kind = 2
+	KindClient      Kind = 3
+	KindProducer    Kind = 4
+	KindConsumer    Kind = 5
+)
+
+// String is the lowercase name, or "kind(N)" for a number that OpenTelemetry does not define.
+func (k Kind) String() string {
+	switch k {
+	case KindUnspecified:
+		return "unspecified"
+	case KindInternal:
+		return "internal"
+	case KindServer:
+		return "server"
+	case KindClient:
+		return "client"
+	case KindProducer:
+		return "producer"
+	case KindConsumer:
+		return "consumer"
+	}
+	return "kind(" + strconv.Itoa(int(k)) + ")"
+}
+
+// StatusCode is the outcome of a span, numbered as OpenTelemetry's Status.StatusCode.
+type StatusCode int8
+
+// The status codes of OpenTelemetry.
+const (
+	StatusUnset StatusCode = 0
+	StatusOK    StatusCode = 1
+	StatusError StatusCode = 2
+)
+
+// String is the lowercase name, or "status(N)" for a number that OpenTelemetry does not define.
+func (c StatusCode) String() string {
+	switch c {
+	case StatusUnset:
+		return "unset"
+	case StatusOK:
+		return "ok"
+	case StatusError:
+		return "error"
+	}
+	return "status(" + strconv.Itoa(int(c)) + ")"
+}
