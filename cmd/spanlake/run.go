@@ -92,7 +92,7 @@ func newRoot() *cobra.Command {
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return fmt.Errorf("%w: %w", err, errUsage) })
 	root.AddCommand(
 		newIndexCommand(), newSQLCommand(), newServicesCommand(), newFilesCommand(), newFailedCommand(),
-		newRetryCommand(), newRebuildCommand(), newVerifyCommand(), newSampleCommand(),
+		newRetryCommand(), newRebuildCommand(), newVerifyCommand(), newSampleCommand(), newBenchCommand(),
 	)
 	for _, command := range root.Commands() {
 		usageErrors(command)

@@ -78,9 +78,14 @@ const (
 	minSampleTime = time.Hour
 )
 
+// sampleStart is when the first trace of a sample starts.
+func sampleStart(end time.Time, spans int64) time.Time {
+	return end.Add(-max(minSampleTime, time.Duration(spans*int64(24*time.Hour/spansPerDay))))
+}
+
 func (s *session) sample(ctx context.Context, options sample.Options) error {
 	want := max(options.Spans, options.Traces*spansPerTrace)
-	options.Start = options.End.Add(-max(minSampleTime, time.Duration(want*int64(24*time.Hour/spansPerDay))))
+	options.Start = sampleStart(options.End, want)
 	bar := s.newProgress()
 	if bar.bar != nil {
 		options.Progress = func(at sample.Summary) {

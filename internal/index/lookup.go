@@ -11,10 +11,10 @@ const (
 	// by their MD5. Two ids may meet in one key, so span_metadata always decides by the trace id itself.
 	lookupKey = `coalesce(TRY_CAST(trace_id AS UUID), CAST(md5(trace_id) AS UUID))`
 
-	// lookupRun is how many rows of trace_lookup_tail make a sorted run of trace_lookup: about 8 row groups of DuckDB. A
+	// lookupRun is how many rows of trace_lookup_tail make a sorted run of trace_lookup: about 4 row groups of DuckDB. A
 	// look-up reads one row group of each run and all of the tail; sorting a run is the longest pause of the indexer
 	// (docs/benchmarks.md).
-	lookupRun = 1_000_000
+	lookupRun = 500_000
 )
 
 const (

@@ -18,6 +18,7 @@ const (
 const tempTablesSQL = `
 CREATE TEMP TABLE lake_scan (path VARCHAR, size BIGINT, mtime BIGINT);
 CREATE TEMP TABLE lake_pending (seq BIGINT, path VARCHAR, size BIGINT, mtime BIGINT);
+CREATE TEMP TABLE batch_traces (trace_id VARCHAR, file_id INTEGER, lookup_key UUID);
 CREATE TEMP TABLE repeated_traces (trace_id VARCHAR);
 CREATE TEMP TABLE dropped_spans (file_id INTEGER, first_file_id INTEGER, span_count BIGINT);
 CREATE TEMP TABLE ranked_spans AS
@@ -25,39 +26,39 @@ CREATE TEMP TABLE ranked_spans AS
 `
 
 // dropRepeats leaves one row for each distinct span, the first one: the one in the file with the lower number, and in
-// one file the upper row.
+// one file the upper row. It tells whether there was anything to drop.
 //
 // All rows of the batch have been inserted at this point. Repeats are rare, so the common case pays for two cheap
-// looks only: is a hash there twice in the batch, and does an older file that overlaps in time have one of its traces?
-// (Repeats have equal start times.)
-func (b *batch) dropRepeats(ctx context.Context, source source, loaded loadedRows) error {
+// looks only: does anything that repeats must have in common occur twice in the batch, and does an older file that
+// overlaps in time have one of its traces? (Repeats have equal start times.)
+func (b *batch) dropRepeats(ctx context.Context, source source, loaded loadedRows) (bool, error) {
 	if err := b.exec(ctx, "forget the last batch", `DELETE FROM dropped_spans`); err != nil {
-		return err
+		return false, err
 	}
 	within, err := b.repeatsWithin(ctx)
 	if err != nil {
-		return err
+		return false, err
 	}
 	if within {
 		if err := b.rewriteRepeated(ctx, source); err != nil {
-			return err
+			return false, err
 		}
 	}
 	shared, err := b.tracesShared(ctx, loaded)
 	if err != nil {
-		return err
+		return false, err
 	}
 	if shared {
 		if err := b.dropKnown(ctx, loaded); err != nil {
-			return err
+			return false, err
 		}
 	}
 	return b.noteRepeats(ctx)
 }
 
 const (
-	hashRepeatsSQL = `
-SELECT count(*) - count(DISTINCT hash(` + keyColumns + `)) FROM span_metadata WHERE file_id BETWEEN $1 AND $2`
+	maybeRepeatsSQL = `
+SELECT count(*) - count(DISTINCT hash(start_time, end_time)) FROM span_metadata WHERE file_id BETWEEN $1 AND $2`
 
 	repeatedTracesSQL = `
 INSERT INTO repeated_traces
@@ -71,16 +72,29 @@ WHERE file_id BETWEEN $1 AND $2
 // repeatsWithin puts the traces in which a span may be there twice in this batch into repeated_traces.
 func (b *batch) repeatsWithin(ctx context.Context) (bool, error) {
 	var repeats int64
-	if err := b.tx.QueryRowContext(ctx, hashRepeatsSQL, b.first, b.last).Scan(&repeats); err != nil {
+	if err := b.tx.QueryRowContext(ctx, maybeRepeatsSQL, b.first, b.last).Scan(&repeats); err != nil {
 		return false, fmt.Errorf("look for repeats: %w", err)
 	}
 	if repeats == 0 {
 		return false, nil
 	}
-	if err := b.exec(ctx, "forget the last batch", `DELETE FROM repeated_traces`); err != nil {
+	return b.fillRepeatedTraces(ctx, repeatedTracesSQL, b.first, b.last)
+}
+
+// fillRepeatedTraces makes repeated_traces anew with a statement, and tells whether it found any.
+func (b *batch) fillRepeatedTraces(ctx context.Context, statement string, args ...any) (bool, error) {
+	if err := b.exec(ctx, "forget the last traces", `DELETE FROM repeated_traces`); err != nil {
 		return false, err
 	}
-	return true, b.exec(ctx, "find repeats", repeatedTracesSQL, b.first, b.last)
+	result, err := b.tx.ExecContext(ctx, statement, args...)
+	if err != nil {
+		return false, fmt.Errorf("find repeats: %w", err)
+	}
+	count, err := result.RowsAffected()
+	if err != nil {
+		return false, fmt.Errorf("find repeats: %w", err)
+	}
+	return count > 0, nil
 }
 
 const (
@@ -129,8 +143,8 @@ func (b *batch) rewriteRepeated(ctx context.Context, source source) error {
 const (
 	// olderSQL are the rows of files that overlap in time with the batch. The registry does not have the files of the
 	// batch yet.
-	olderSQL = `o.file_id IN (SELECT file_id FROM parquet_files WHERE min_time <= $4 AND max_time >= $3)
-	AND o.start_time BETWEEN $3 AND $4`
+	olderSQL = `o.file_id IN (SELECT file_id FROM parquet_files WHERE min_time <= $2 AND max_time >= $1)
+	AND o.start_time BETWEEN $1 AND $2`
 
 	overlapSQL = `SELECT count(*) > 0 FROM parquet_files WHERE min_time <= $2 AND max_time >= $1`
 
@@ -139,7 +153,7 @@ INSERT INTO repeated_traces
 SELECT DISTINCT o.trace_id
 FROM span_metadata o
 WHERE ` + olderSQL + `
-  AND o.trace_id IN (SELECT trace_id FROM span_metadata WHERE file_id BETWEEN $1 AND $2)`
+  AND o.trace_id IN (SELECT trace_id FROM batch_traces)`
 )
 
 // tracesShared puts the traces of this batch of which an older file has spans in the same time into repeated_traces.
@@ -151,22 +165,11 @@ func (b *batch) tracesShared(ctx context.Context, loaded loadedRows) (bool, erro
 	if !overlap {
 		return false, nil
 	}
-	if err := b.exec(ctx, "forget the last batch", `DELETE FROM repeated_traces`); err != nil {
-		return false, err
-	}
-	result, err := b.tx.ExecContext(ctx, sharedTracesSQL, b.first, b.last, loaded.first, loaded.last)
-	if err != nil {
-		return false, fmt.Errorf("find traces of older files: %w", err)
-	}
-	count, err := result.RowsAffected()
-	if err != nil {
-		return false, fmt.Errorf("find traces of older files: %w", err)
-	}
-	return count > 0, nil
+	return b.fillRepeatedTraces(ctx, sharedTracesSQL, loaded.first, loaded.last)
 }
 
 const (
-	knownSQL = `n.file_id BETWEEN $1 AND $2
+	knownSQL = `n.file_id BETWEEN $3 AND $4
   AND n.trace_id IN (SELECT trace_id FROM repeated_traces)
   AND o.trace_id IN (SELECT trace_id FROM repeated_traces)
   AND ` + olderSQL + `
@@ -184,14 +187,14 @@ GROUP BY n.file_id, o.file_id`
 
 // dropKnown takes the spans that older files have out of the batch. On both sides each span is there once.
 func (b *batch) dropKnown(ctx context.Context, loaded loadedRows) error {
-	result, err := b.tx.ExecContext(ctx, noteKnownSQL, b.first, b.last, loaded.first, loaded.last)
+	result, err := b.tx.ExecContext(ctx, noteKnownSQL, loaded.first, loaded.last, b.first, b.last)
 	if err != nil {
 		return fmt.Errorf("find known spans: %w", err)
 	}
 	if count, err := result.RowsAffected(); err != nil || count == 0 {
 		return err // traces that go on over several files are no repeats
 	}
-	return b.exec(ctx, "drop known spans", deleteKnownSQL, b.first, b.last, loaded.first, loaded.last)
+	return b.exec(ctx, "drop known spans", deleteKnownSQL, loaded.first, loaded.last, b.first, b.last)
 }
 
 const (
@@ -208,38 +211,38 @@ GROUP BY file_id, first_file_id`
 )
 
 // noteRepeats counts what was dropped, and remembers whose spans the dropped ones repeat.
-func (b *batch) noteRepeats(ctx context.Context) error {
+func (b *batch) noteRepeats(ctx context.Context) (dropped bool, err error) {
 	for _, it := range b.readable {
 		if it.again {
 			if err := b.exec(ctx, "renumber repeats", renumberFirstSQL, it.oldID, it.fileID); err != nil {
-				return err
+				return false, err
 			}
 		}
 	}
 	byFile := make(map[int32]int64)
 	rows, err := b.tx.QueryContext(ctx, droppedByFileSQL)
 	if err != nil {
-		return fmt.Errorf("count repeats: %w", err)
+		return false, fmt.Errorf("count repeats: %w", err)
 	}
 	defer func() { _ = rows.Close() }()
 	for rows.Next() {
 		var id int32
 		var count int64
 		if err := rows.Scan(&id, &count); err != nil {
-			return fmt.Errorf("count repeats: %w", err)
+			return false, fmt.Errorf("count repeats: %w", err)
 		}
 		byFile[id] = count
 	}
 	if err := rows.Err(); err != nil {
-		return fmt.Errorf("count repeats: %w", err)
+		return false, fmt.Errorf("count repeats: %w", err)
 	}
 	for _, it := range b.readable {
 		it.duplicates = byFile[it.fileID]
 	}
 	if len(byFile) == 0 {
-		return nil
+		return false, nil
 	}
-	return b.exec(ctx, "remember repeats", rememberRepeatsSQL)
+	return true, b.exec(ctx, "remember repeats", rememberRepeatsSQL)
 }
 
 // exec runs one statement; what says for what.

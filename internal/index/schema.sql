@@ -22,9 +22,10 @@ CREATE TABLE parquet_files (
 );
 
 CREATE TABLE span_metadata (
-    span_id        VARCHAR NOT NULL,
+    -- Random digits: DuckDB's own choice, DICT_FSST, makes the index 15 % smaller and indexing 20 % slower.
+    span_id        VARCHAR NOT NULL USING COMPRESSION zstd,
     trace_id       VARCHAR NOT NULL,
-    parent_span_id VARCHAR,                  -- null for a root
+    parent_span_id VARCHAR USING COMPRESSION zstd, -- null for a root
     service_name   VARCHAR NOT NULL,
     name           VARCHAR NOT NULL,
     start_time     TIMESTAMPTZ NOT NULL,     -- microseconds; nanoseconds are in the Parquet file
@@ -79,14 +80,15 @@ GROUP BY ALL;
 CREATE SEQUENCE file_ids;
 
 -- Which files hold spans of a trace. trace_lookup consists of long sorted runs; what was indexed last waits in
--- trace_lookup_tail to become one.
+-- trace_lookup_tail to become one. Trace ids are random: packing their bits saves next to nothing, and unpacking them
+-- made a look-up take 8 ms instead of 1.
 CREATE TABLE trace_lookup (
-    trace_id UUID NOT NULL,
+    trace_id UUID NOT NULL USING COMPRESSION uncompressed,
     file_id  INTEGER NOT NULL
 );
 
 CREATE TABLE trace_lookup_tail (
-    trace_id UUID NOT NULL,
+    trace_id UUID NOT NULL USING COMPRESSION uncompressed,
     file_id  INTEGER NOT NULL
 );
 

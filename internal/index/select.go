@@ -31,14 +31,17 @@ const (
 	JSON
 )
 
-// wrap renders the rows of a query, which must be known to be a single SELECT: so it cannot leave the parentheses.
+// wrap renders the rows of a query that is known to be a single SELECT. DuckDB's function query parses it on its own,
+// so that a comment or a semicolon at its end means what it always does.
 func (f Form) wrap(query string) string {
-	query = strings.TrimRight(query, "; \t\r\n") + "\n" // the line end closes a comment
 	if f == JSON {
-		return "SELECT CAST(to_json(t) AS VARCHAR) AS json FROM (" + query + ") AS t"
+		return "SELECT CAST(to_json(t) AS VARCHAR) AS json FROM query(" + quote(query) + ") AS t"
 	}
-	return "SELECT CAST(COLUMNS(*) AS VARCHAR) FROM (" + query + ")"
+	return "SELECT CAST(COLUMNS(*) AS VARCHAR) FROM query(" + quote(query) + ")"
 }
+
+// quote makes a text constant for the places where SQL takes no parameters.
+func quote(text string) string { return "'" + strings.ReplaceAll(text, "'", "''") + "'" }
 
 // Select runs a query that a user wrote and calls header once, then row for each row; values are nil for NULL and valid
 // during the call only. The query sees the tables of the index and may read the files of the lake, and nothing else of
@@ -88,7 +91,7 @@ func prepareSelect(conn *duckdb.Conn, query string) (*duckdb.Stmt, error) {
 		if errors.As(err, &duck) {
 			return nil, &QueryError{err}
 		}
-		return nil, &QueryError{errors.Join(ErrNotSelect, err)}
+		return nil, &QueryError{ErrNotSelect} // the driver counted the statements
 	}
 	statement := prepared.(*duckdb.Stmt)
 	// The settings alone would let a COPY write into the lake.
@@ -134,12 +137,10 @@ func eachRow(ctx context.Context, rows driver.Rows, header func([]string) error,
 	}
 }
 
-// confineSQL takes DuckDB's access to everything but the lake and its own files away, for good. The path of the lake
-// is quoted into the statement since SET takes no parameters.
+// confineSQL takes DuckDB's access to everything but the lake and its own files away, for good.
 func (x *Index) confineSQL() []string {
-	lake := "'" + strings.ReplaceAll(x.lake, "'", "''") + "'"
 	return []string{
-		"SET GLOBAL allowed_directories = [" + lake + "]",
+		"SET GLOBAL allowed_directories = [" + quote(x.lake) + "]",
 		"SET GLOBAL enable_external_access = false",
 		"SET GLOBAL lock_configuration = true",
 	}
