@@ -3,7 +3,6 @@ package index
 import (
 	"context"
 	"database/sql"
-	"database/sql/driver"
 	_ "embed"
 	"errors"
 	"fmt"
@@ -54,7 +53,8 @@ type Options struct {
 	// ReadOnly opens the index beside other readers. It must exist.
 	ReadOnly bool
 	Limits   Limits
-	Log      *slog.Logger
+	// Log may be nil.
+	Log *slog.Logger
 }
 
 // Index is an open index. One process opens a path at most once for writing at a time; its methods that write are not
@@ -77,6 +77,9 @@ func Open(ctx context.Context, o Options) (*Index, error) {
 		return nil, fmt.Errorf("index %s: %w", o.Path, err)
 	}
 	o.Path = path
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
 	lake, err := filepath.Abs(o.Lake)
 	if err != nil {
 		return nil, fmt.Errorf("lake %s: %w", o.Lake, err)
@@ -95,6 +98,9 @@ func Open(ctx context.Context, o Options) (*Index, error) {
 	if err := x.checkSchema(ctx); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
+	if err := x.confine(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("confine DuckDB to the lake %s: %w", lake, err), db.Close())
+	}
 	if x.conn, err = db.Conn(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("connect to index %s: %w", path, err), db.Close())
 	}
@@ -102,6 +108,23 @@ func Open(ctx context.Context, o Options) (*Index, error) {
 		return nil, errors.Join(fmt.Errorf("prepare index %s: %w", path, err), x.Close())
 	}
 	return x, nil
+}
+
+// confine takes DuckDB's access to everything but the lake and its own files away, for good: no query and no file of
+// the lake can make it touch anything else.
+func (x *Index) confine(ctx context.Context) error {
+	for _, statement := range []string{
+		// Not a matter of access, but the last chance to set it: days and times mean UTC, wherever the machine stands.
+		"SET GLOBAL TimeZone = 'UTC'",
+		"SET GLOBAL allowed_directories = [" + quote(x.lake) + "]",
+		"SET GLOBAL enable_external_access = false",
+		"SET GLOBAL lock_configuration = true",
+	} {
+		if _, err := x.db.ExecContext(ctx, statement); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Close writes what is left in the write-ahead log into the database and gives the file free.
@@ -258,7 +281,7 @@ func openDuckDB(ctx context.Context, o Options) (*sql.DB, error) {
 	}
 	done := make(chan opened, 1)
 	go func() {
-		connector, err := duckdb.NewConnector(o.Path+"?"+settings.Encode(), initConnection)
+		connector, err := duckdb.NewConnector(o.Path+"?"+settings.Encode(), nil)
 		done <- opened{connector, err}
 	}()
 	watchdog := time.NewTimer(openTimeout)
@@ -275,12 +298,6 @@ func openDuckDB(ctx context.Context, o Options) (*sql.DB, error) {
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-}
-
-// initConnection makes days and times mean UTC, wherever the machine stands.
-func initConnection(conn driver.ExecerContext) error {
-	_, err := conn.ExecContext(context.Background(), "SET TimeZone = 'UTC'", nil)
-	return err
 }
 
 // explainOpenError turns DuckDB's refusal to open a file into what the user can act on.

@@ -54,11 +54,6 @@ func (x *Index) Select(ctx context.Context, query string, form Form, header func
 		return fmt.Errorf("query: %w", err)
 	}
 	defer func() { _ = conn.Close() }() // gives it back to the pool
-	for _, statement := range x.confineSQL() {
-		if _, err := conn.ExecContext(ctx, statement); err != nil {
-			return fmt.Errorf("query: confine DuckDB to the lake: %w", err)
-		}
-	}
 	return conn.Raw(func(raw any) error {
 		duck := raw.(*duckdb.Conn)
 		asked, err := prepareSelect(duck, query)
@@ -134,14 +129,5 @@ func eachRow(ctx context.Context, rows driver.Rows, header func([]string) error,
 		if err := row(shown); err != nil {
 			return err
 		}
-	}
-}
-
-// confineSQL takes DuckDB's access to everything but the lake and its own files away, for good.
-func (x *Index) confineSQL() []string {
-	return []string{
-		"SET GLOBAL allowed_directories = [" + quote(x.lake) + "]",
-		"SET GLOBAL enable_external_access = false",
-		"SET GLOBAL lock_configuration = true",
 	}
 }
