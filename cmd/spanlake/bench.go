@@ -27,7 +27,7 @@ func newBenchCommand() *cobra.Command {
 		Use:     "bench",
 		Short:   "Measure Spanlake on this machine",
 		Example: "  spanlake bench index --spans 10m --memory 256MB",
-		Args:    cobra.NoArgs,
+		Args:    noCommand,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	bench.AddCommand(newBenchIndexCommand(), newBenchPartCommand())
@@ -193,7 +193,8 @@ const textbookSpans = 20_000
 func (s *session) benchPart(ctx context.Context, name string) (benchPart, error) {
 	part := benchPart{Name: name}
 	if name == partSpanlake {
-		return part, s.benchSpanlake(ctx, &part)
+		err := s.benchSpanlake(ctx, &part)
+		return part, err
 	}
 	split := app.SplitMemory(s.Config.Memory, runtime.GOMAXPROCS(0))
 	setup := indexbench.Setup{Path: s.Config.DB, Memory: split.DuckDB, Threads: split.Threads}

@@ -2,7 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"time"
 
 	"github.com/dustin/go-humanize"
@@ -177,11 +180,15 @@ func newRetryCommand() *cobra.Command {
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if all == (len(args) == 1) {
-				return fmt.Errorf("give the path of one failed file, or --all: %w: spanlake retry --help", errUsage)
+				return fmt.Errorf("give the path of one failed file, or --all: %w", helpError{cmd})
 			}
 			s, err := newSession(cmd)
 			if err != nil {
 				return err
+			}
+			// Opened for writing it would be made, to no purpose.
+			if _, err := os.Stat(s.Config.DB); errors.Is(err, fs.ErrNotExist) {
+				return fmt.Errorf("%s: %w", s.Config.DB, index.ErrNoIndex)
 			}
 			return s.withIndex(cmd.Context(), false, func(x *index.Index) error {
 				return s.retry(cmd.Context(), x, args)

@@ -15,7 +15,7 @@ func main() {
 	context.AfterFunc(ctx, stop)
 	err := Run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	if err != nil {
-		_, _ = fmt.Fprintln(os.Stderr, "spanlake:", err) // there is nobody else to tell
+		_, _ = fmt.Fprintln(os.Stderr, "spanlake:", printableLines(err.Error())) // there is nobody else to tell
 	}
 	os.Exit(exitCode(err))
 }

@@ -68,5 +68,14 @@ func printable(text string) string {
 	return shown.String()
 }
 
+// printableLines is printable for a text of several lines, such as an error of DuckDB, which may quote what is in the index.
+func printableLines(text string) string {
+	lines := strings.Split(text, "\n")
+	for i, line := range lines {
+		lines[i] = printable(line)
+	}
+	return strings.Join(lines, "\n")
+}
+
 // timeText is a time for people, in UTC, to the second.
 func timeText(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05") }

@@ -14,7 +14,7 @@ func peakRSS() int64 {
 		return 0
 	}
 	if runtime.GOOS == "darwin" || runtime.GOOS == "ios" {
-		return int64(usage.Maxrss) // bytes there, kilobytes elsewhere (getrusage(2))
+		return int64(usage.Maxrss) //nolint:unconvert // bytes there, kilobytes elsewhere (getrusage(2)); 32 bits on some systems
 	}
-	return int64(usage.Maxrss) * 1024
+	return int64(usage.Maxrss) * 1024 //nolint:unconvert // as above
 }

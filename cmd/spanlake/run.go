@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -29,6 +30,13 @@ const (
 
 // errUsage marks errors of the command line itself.
 var errUsage = errors.New("see --help")
+
+// helpError is errUsage that says which help.
+type helpError struct{ command *cobra.Command }
+
+func (e helpError) Error() string { return "see `" + e.command.CommandPath() + " --help`" }
+
+func (e helpError) Unwrap() error { return errUsage }
 
 // errDifferences says that verify found the index and the lake to differ.
 var errDifferences = errors.New("the index differs from the lake")
@@ -82,22 +90,40 @@ func newRoot() *cobra.Command {
 			"  spanlake services               # look at it",
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args:          cobra.NoArgs,
+		Args:          noCommand,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		// cobra checks it as well, but its error could not be told from one of the command.
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			if err := cmd.ValidateFlagGroups(); err != nil {
+				return fmt.Errorf("%w: %w", err, helpError{cmd})
+			}
+			return nil
+		},
 	}
 	root.PersistentFlags().BoolP("verbose", "v", false, "log more")
 	for _, s := range config.Settings() {
 		root.PersistentFlags().String(s.Flag, "", fmt.Sprintf("%s: %s (%s, default %s)", s.Usage, s.Allowed, s.Env, s.Default))
 	}
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return fmt.Errorf("%w: %w", err, errUsage) })
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return fmt.Errorf("%w: %w", err, helpError{cmd}) })
 	root.AddCommand(
 		newIndexCommand(), newSQLCommand(), newServicesCommand(), newFilesCommand(), newFailedCommand(),
 		newRetryCommand(), newRebuildCommand(), newVerifyCommand(), newSampleCommand(), newBenchCommand(),
 	)
-	for _, command := range root.Commands() {
-		usageErrors(command)
-	}
+	usageErrors(root)
 	return root
+}
+
+// noCommand refuses a word that is not a command, and guesses which one was meant.
+func noCommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	cmd.SuggestionsMinimumDistance = 2
+	hint := ""
+	if meant := cmd.SuggestionsFor(args[0]); len(meant) > 0 {
+		hint = " (did you mean " + strings.Join(meant, " or ") + "?)"
+	}
+	return fmt.Errorf("unknown command %q%s", args[0], hint)
 }
 
 // usageErrors makes wrong arguments errors of usage.
@@ -105,7 +131,7 @@ func usageErrors(command *cobra.Command) {
 	if check := command.Args; check != nil {
 		command.Args = func(cmd *cobra.Command, args []string) error {
 			if err := check(cmd, args); err != nil {
-				return fmt.Errorf("%w: %w: spanlake %s --help", err, errUsage, cmd.Name())
+				return fmt.Errorf("%w: %w", err, helpError{cmd})
 			}
 			return nil
 		}

@@ -154,11 +154,14 @@ func (x *Index) probe(ctx context.Context, items []*item) (found bool, err error
 	return found, nil
 }
 
+// writeTime is what a transaction may take beside reading its files. It is far above what was ever seen, and there so
+// that nothing hangs for ever.
+const writeTime = 10 * time.Minute
+
 // transact is one attempt to take in a batch, in one transaction.
 func (x *Index) transact(ctx context.Context, items []*item) (BatchResult, error) {
 	readable := readableItems(items)
-	limit := x.opts.Limits.Time * time.Duration(len(readable)+1)
-	batchCtx, cancel := context.WithTimeout(ctx, limit)
+	batchCtx, cancel := context.WithTimeout(ctx, writeTime+x.opts.Limits.Time*time.Duration(len(readable)))
 	defer cancel()
 	tx, err := x.conn.BeginTx(batchCtx, nil)
 	if err != nil {

@@ -57,7 +57,12 @@ func (x *Index) inspect(ctx context.Context, items []*item) error {
 
 // checkEnds looks at the size, the magic at both ends and the length of the footer.
 func (x *Index) checkEnds(it *item) error {
-	file, err := os.Open(x.fullPath(it.file.Path))
+	path := x.fullPath(it.file.Path)
+	if strings.Contains(path, `\`) && strings.ContainsAny(path, "*?[") {
+		// In a pattern DuckDB takes a backslash for a separator, and without one the others for a pattern.
+		return &FileError{Type: Unreadable, Err: fmt.Errorf("has a path with a backslash and one of * ? [, which DuckDB cannot open: rename it (%s)", path)}
+	}
+	file, err := os.Open(path)
 	if err != nil {
 		return err
 	}
@@ -301,13 +306,16 @@ func (x *Index) byFullPath(items []*item) map[string]*item {
 	return byPath
 }
 
-// globPaths are the full paths as DuckDB's functions take them: as patterns, in which a name that is to be taken
-// literally has its special characters in brackets.
+// literalPattern is the pattern that matches path alone: special characters stand in brackets.
+func literalPattern(path string) string {
+	return strings.NewReplacer("[", "[[]", "*", "[*]", "?", "[?]").Replace(path)
+}
+
+// globPaths are the full paths as DuckDB's functions take them: as patterns.
 func (x *Index) globPaths(items []*item) []string {
-	literal := strings.NewReplacer("[", "[[]", "*", "[*]", "?", "[?]")
 	paths := make([]string, len(items))
 	for i, it := range items {
-		paths[i] = literal.Replace(x.fullPath(it.file.Path))
+		paths[i] = literalPattern(x.fullPath(it.file.Path))
 	}
 	return paths
 }

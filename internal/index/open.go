@@ -1,3 +1,4 @@
+// Package index keeps the DuckDB index of a lake: it takes in the light columns of Parquet files, and looks spans up.
 package index
 
 import (
@@ -15,6 +16,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/duckdb/duckdb-go/v2"
 )
@@ -66,6 +68,8 @@ type Index struct {
 	db   *sql.DB
 	// conn runs everything that writes, since temporary tables belong to a connection.
 	conn *sql.Conn
+	// revived counts how often the database had to be opened again, which empties the temporary tables.
+	revived int
 }
 
 // Open opens the index of o.Path, and creates it if it is not there and not o.ReadOnly.
@@ -84,8 +88,8 @@ func Open(ctx context.Context, o Options) (*Index, error) {
 	if err != nil {
 		return nil, fmt.Errorf("lake %s: %w", o.Lake, err)
 	}
-	if strings.ContainsAny(path, "?#%") {
-		return nil, &UnusableError{Path: path, Reason: "has a name that DuckDB's driver cannot open: choose one without ? # %"}
+	if strings.ContainsAny(path, "?#%") || strings.ContainsFunc(path, unicode.IsControl) {
+		return nil, &UnusableError{Path: path, Reason: "has a name that DuckDB's driver cannot open: choose one without ? # % and control characters"}
 	}
 	if err := prepareFile(ctx, o); err != nil {
 		return nil, err
@@ -116,7 +120,8 @@ func (x *Index) confine(ctx context.Context) error {
 	for _, statement := range []string{
 		// Not a matter of access, but the last chance to set it: days and times mean UTC, wherever the machine stands.
 		"SET GLOBAL TimeZone = 'UTC'",
-		"SET GLOBAL allowed_directories = [" + quote(x.lake) + "]",
+		// DuckDB compares with the pattern that it is given, so the lake has to be allowed as one as well.
+		"SET GLOBAL allowed_directories = [" + quote(x.lake) + ", " + quote(literalPattern(x.lake)) + "]",
 		"SET GLOBAL enable_external_access = false",
 		"SET GLOBAL lock_configuration = true",
 	} {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 
 	"github.com/duckdb/duckdb-go/v2"
 
@@ -54,6 +55,7 @@ func (x *Index) withAgain(ctx context.Context, items []*item) ([]*item, error) {
 			removed = append(removed, it.oldID)
 		}
 	}
+	items = slices.Clip(items) // what follows in the caller's array is the next batch
 	for len(removed) > 0 {
 		repeating, err := x.repeatingFiles(ctx, removed)
 		if err != nil {
@@ -193,7 +195,7 @@ func (b *batch) recordFailures(ctx context.Context) error {
 }
 
 // revive opens the database again if an error has made DuckDB refuse all further work on it, as internal errors do. What
-// was committed is there again; the transaction that failed is not.
+// was committed is there again; the transaction that failed and the temporary tables are not.
 func (x *Index) revive(ctx context.Context) error {
 	_, err := x.conn.ExecContext(ctx, "SELECT 1")
 	var duck *duckdb.Error
@@ -209,5 +211,6 @@ func (x *Index) revive(ctx context.Context) error {
 		return fmt.Errorf("open the index again: %w", err)
 	}
 	x.db, x.conn = fresh.db, fresh.conn
+	x.revived++
 	return nil
 }

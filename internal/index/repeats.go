@@ -6,7 +6,7 @@ import (
 )
 
 // A span repeats another when these columns are all equal (design, "The index"). They are compared as the index keeps
-// them: times in microseconds, and ” or NULL names as the defaults that stand for them.
+// them: times in microseconds, and empty or NULL names as the defaults that stand for them.
 const (
 	keyColumns = `trace_id, span_id, service_name, name, span_kind, start_time, end_time, status_code`
 	sameKey    = `n.trace_id = o.trace_id AND n.span_id = o.span_id AND n.service_name = o.service_name AND n.name = o.name

@@ -67,6 +67,8 @@ type layout struct {
 	rows int64
 	// types are DuckDB's types of the light columns that the file has, by name.
 	types map[string]string
+	// shadowed: it has a column of its own with the name of one that DuckDB adds to every file.
+	shadowed bool
 }
 
 // nullType is how DuckDB names the type of a column that has nothing but nulls.
@@ -75,6 +77,9 @@ const nullType = `"NULL"`
 // add notes a top-level column. Names are compared as SQL does, without regard to case; the first of equals counts.
 func (l *layout) add(name, duckType string, nested bool) {
 	name = strings.ToLower(name)
+	if name == "file_index" || name == "file_row_number" {
+		l.shadowed = true
+	}
 	if !slices.Contains(lightColumnNames(), name) {
 		return
 	}
@@ -132,12 +137,19 @@ func (l *layout) selectSQL(paths int) string {
 	start := "CAST(start_time AS TIMESTAMPTZ)"
 	// A derived time or duration out of range is no reason to lose the span: TRY makes it null.
 	duration := optional("duration_ns", "TRY_CAST(duration_ns AS BIGINT)", "CAST(NULL AS BIGINT)")
-	end := optional("end_time", "CAST(end_time AS TIMESTAMPTZ)",
+	// DuckDB knows infinite times, which no clock shows.
+	end := optional("end_time", "CASE WHEN isfinite(CAST(end_time AS TIMESTAMPTZ)) THEN CAST(end_time AS TIMESTAMPTZ) END",
 		"TRY("+start+" + to_microseconds("+duration+" // 1000))")
 	if !has("duration_ns") {
 		duration = optional("end_time", "TRY((epoch_us("+end+") - epoch_us("+start+")) * 1000)", duration)
 	}
-	parent := optional("parent_span_id", "nullif(CAST(parent_span_id AS VARCHAR), '')", "CAST(NULL AS VARCHAR)")
+	// OpenTelemetry's invalid id, all zeros, means no parent as well (trace API, "SpanContext").
+	parent := optional("parent_span_id", "nullif(nullif(CAST(parent_span_id AS VARCHAR), ''), '0000000000000000')",
+		"CAST(NULL AS VARCHAR)")
+	position, row := "CAST(file_index AS BIGINT) + 1", "file_row_number"
+	if l.shadowed {
+		position, row = "1", "0" // such a file is read alone, and which of its repeats is the first one stays open
+	}
 	return fmt.Sprintf(`
 SELECT CAST(span_id AS VARCHAR) AS span_id,
        CAST(trace_id AS VARCHAR) AS trace_id,
@@ -150,10 +162,10 @@ SELECT CAST(span_id AS VARCHAR) AS span_id,
        %[7]s AS status_code,
        %[8]s AS span_kind,
        %[9]s AS is_root,
-       list_extract($%[11]d::INTEGER[], CAST(file_index AS BIGINT) + 1) AS file_id,
-       file_row_number
+       list_extract($%[11]d::INTEGER[], %[12]s) AS file_id,
+       %[13]s AS file_row_number
 FROM read_parquet($%[10]d, hive_partitioning = false)
-WHERE trace_id <> '' AND span_id <> '' AND start_time IS NOT NULL`,
+WHERE trace_id <> '' AND span_id <> '' AND isfinite(%[4]s)`,
 		parent,
 		optional("service_name", "coalesce(nullif(CAST(service_name AS VARCHAR), ''), 'unknown_service')", "'unknown_service'"),
 		optional("name", "coalesce(CAST(name AS VARCHAR), '')", "''"),
@@ -161,7 +173,7 @@ WHERE trace_id <> '' AND span_id <> '' AND start_time IS NOT NULL`,
 		optional("status_code", "coalesce(TRY_CAST(status_code AS INTEGER), 0)", "0"),
 		optional("span_kind", "coalesce(TRY_CAST(span_kind AS INTEGER), 0)", "0"),
 		optional("parent_span_id", "coalesce(parent_span_id, '') IN ('', '0000000000000000')", "true"),
-		paths, paths+1)
+		paths, paths+1, position, row)
 }
 
 // spanColumns are the columns of span_metadata, in its order.
@@ -180,6 +192,9 @@ func (x *Index) newSource(items []*item) source {
 	var order []string
 	for _, it := range items {
 		signature := it.layout.signature()
+		if it.layout.shadowed {
+			signature = it.file.Path
+		}
 		if groups[signature] == nil {
 			order = append(order, signature)
 		}

@@ -47,7 +47,10 @@ type Summary struct {
 func (x *Index) Sync(ctx context.Context, listing iter.Seq2[span.File, error], o SyncOptions) (Summary, error) {
 	start := time.Now()
 	p := pass{index: x, options: o}
-	err := p.run(ctx, listing)
+	err := errRevived
+	for errors.Is(err, errRevived) {
+		err = p.run(ctx, listing) // ends: each time another file has been recorded as failed
+	}
 	p.summary.FilesFailed += int(p.summary.FilesWaiting)
 	p.summary.Elapsed = time.Since(start)
 	if err != nil {
@@ -63,9 +66,15 @@ type pass struct {
 	// unread are the places of the lake that could not be listed.
 	unread   []string
 	progress Progress
+	// revived is what the index counted when the listing was made.
+	revived int
 }
 
+// errRevived says that a pass has to begin anew, since the database was opened again and has lost the listing.
+var errRevived = errors.New("the index was opened again")
+
 func (p *pass) run(ctx context.Context, listing iter.Seq2[span.File, error]) error {
+	p.revived, p.unread, p.summary.FilesFound, p.progress = p.index.revived, nil, 0, Progress{}
 	if err := p.list(ctx, listing); err != nil {
 		return err
 	}
@@ -161,15 +170,17 @@ func (p *pass) removeGone(ctx context.Context) error {
 const (
 	clearPendingSQL = `DELETE FROM lake_pending`
 
-	// A file waits if it failed and has not changed since.
-	fillPendingSQL = `
-INSERT INTO lake_pending
-SELECT row_number() OVER (ORDER BY s.path), s.path, s.size, s.mtime
-FROM lake_scan s
+	// dueSQL keeps the files s that are not in the index as they are now. One that failed and has not changed since waits.
+	dueSQL = `
 LEFT JOIN parquet_files p ON p.file_path = s.path
 LEFT JOIN failed_parquet_files f ON f.file_path = s.path
 WHERE (p.file_path IS NULL OR p.size_bytes <> s.size OR epoch_us(p.mtime) IS DISTINCT FROM s.mtime)
-  AND (f.file_path IS NULL OR f.file_size <> s.size OR epoch_us(f.file_mtime) IS DISTINCT FROM s.mtime)
+  AND (f.file_path IS NULL OR f.file_size <> s.size OR epoch_us(f.file_mtime) IS DISTINCT FROM s.mtime)`
+
+	fillPendingSQL = `
+INSERT INTO lake_pending
+SELECT row_number() OVER (ORDER BY s.path), s.path, s.size, s.mtime
+FROM lake_scan s` + dueSQL + `
 ORDER BY s.path`
 
 	countPendingSQL = `SELECT count(*), CAST(coalesce(sum(size), 0) AS BIGINT) FROM lake_pending`
@@ -180,7 +191,8 @@ FROM lake_scan s
 JOIN failed_parquet_files f ON f.file_path = s.path
 WHERE f.file_size = s.size AND epoch_us(f.file_mtime) = s.mtime`
 
-	nextPendingSQL = `SELECT path, size, mtime FROM lake_pending WHERE seq BETWEEN $1 AND $2 ORDER BY seq`
+	// A file may have been done before its turn: see withAgain.
+	nextPendingSQL = `SELECT s.path, s.size, s.mtime FROM lake_pending s` + dueSQL + ` AND s.seq BETWEEN $1 AND $2 ORDER BY s.seq`
 )
 
 // indexPending indexes what is new or has changed.
@@ -197,7 +209,10 @@ func (p *pass) indexPending(ctx context.Context) error {
 	if err := x.conn.QueryRowContext(ctx, waitingSQL).Scan(&p.summary.FilesWaiting); err != nil {
 		return fmt.Errorf("find new files: %w", err)
 	}
-	p.summary.FilesUnchanged = p.summary.FilesFound - p.progress.FilesTotal - p.summary.FilesWaiting
+	// What this pass has done so far was done for files that stood in the way of removing others.
+	p.summary.FilesWaiting -= int64(p.summary.FilesFailed)
+	p.summary.FilesUnchanged = p.summary.FilesFound - p.progress.FilesTotal - p.summary.FilesWaiting -
+		int64(p.summary.FilesIndexed+p.summary.FilesFailed)
 	p.report()
 	size := int64(x.opts.BatchSize)
 	for first := int64(1); first <= p.progress.FilesTotal; first += size {
@@ -209,9 +224,9 @@ func (p *pass) indexPending(ctx context.Context) error {
 			return err
 		}
 		for _, it := range items {
-			p.progress.FilesDone++
 			p.progress.BytesDone += it.file.Size
 		}
+		p.progress.FilesDone = min(first+size-1, p.progress.FilesTotal)
 		p.progress.SpansIndexed = p.summary.SpansIndexed
 		p.report()
 	}
@@ -248,6 +263,9 @@ func (p *pass) nextPending(ctx context.Context, first, last int64) ([]*item, err
 
 // runBatch takes items in, logs what an operator should know, and keeps the trace lookup sorted.
 func (p *pass) runBatch(ctx context.Context, items []*item) error {
+	if len(items) == 0 {
+		return nil
+	}
 	result, err := p.index.runBatch(ctx, items)
 	p.summary.add(result)
 	if err != nil {
@@ -263,6 +281,9 @@ func (p *pass) runBatch(ctx context.Context, items []*item) error {
 	}
 	took, err := p.index.sortLookup(ctx)
 	p.summary.LongestSort = max(p.summary.LongestSort, took)
+	if err == nil && p.revived != p.index.revived {
+		return errRevived
+	}
 	return err
 }
 

@@ -40,9 +40,6 @@ func (x *Index) Verify(ctx context.Context, listing iter.Seq2[span.File, error],
 	for _, place := range p.unread {
 		v.report(Difference{"lake", place, "cannot be read"})
 	}
-	if err := v.footers(ctx); err != nil {
-		return v.count, fmt.Errorf("verify: %w", err)
-	}
 	var spans int64
 	if err := x.conn.QueryRowContext(ctx, `SELECT count(*) FROM span_metadata`).Scan(&spans); err != nil {
 		return v.count, fmt.Errorf("verify: %w", err)
@@ -61,6 +58,10 @@ func (x *Index) Verify(ctx context.Context, listing iter.Seq2[span.File, error],
 				return v.count, fmt.Errorf("verify: %s: %w", check.name, err)
 			}
 		}
+	}
+	// Last, since reading a damaged file can cost the connection that knows the listing.
+	if err := v.footers(ctx, listing); err != nil {
+		return v.count, fmt.Errorf("verify: %w", err)
 	}
 	return v.count, nil
 }
@@ -101,29 +102,21 @@ ORDER BY p.file_path
 LIMIT 100`
 
 // footers compares the row counts of the registry with the footers of the files that have not changed.
-func (v *verifier) footers(ctx context.Context) error {
-	x := v.index
+func (v *verifier) footers(ctx context.Context, listing iter.Seq2[span.File, error]) error {
+	revived := v.index.revived
 	for last := ""; ; {
-		rows, err := x.conn.QueryContext(ctx, verifiableSQL, last)
-		if err != nil {
-			return err
-		}
-		var items []*item
-		var counts []int64
-		for rows.Next() {
-			it, count := &item{}, int64(0)
-			if err := rows.Scan(&it.file.Path, &it.file.Size, &count); err != nil {
+		if revived != v.index.revived {
+			revived = v.index.revived
+			again := pass{index: v.index}
+			if err := again.list(ctx, listing); err != nil {
 				return err
 			}
-			items, counts = append(items, it), append(counts, count)
 		}
-		if err := rows.Err(); err != nil {
+		items, counts, err := v.verifiable(ctx, last)
+		if err != nil || len(items) == 0 {
 			return err
 		}
-		if len(items) == 0 {
-			return nil
-		}
-		if err := x.inspect(ctx, items); err != nil {
+		if err := v.index.inspect(ctx, items); err != nil {
 			return err
 		}
 		for i, it := range items {
@@ -139,10 +132,39 @@ func (v *verifier) footers(ctx context.Context) error {
 	}
 }
 
+// verifiable are the next registered files after path that have not changed, and their registered row counts.
+func (v *verifier) verifiable(ctx context.Context, after string) (items []*item, counts []int64, err error) {
+	rows, err := v.index.conn.QueryContext(ctx, verifiableSQL, after)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer func() { _ = rows.Close() }() // only read
+	for rows.Next() {
+		it, count := &item{}, int64(0)
+		if err := rows.Scan(&it.file.Path, &it.file.Size, &count); err != nil {
+			return nil, nil, err
+		}
+		items, counts = append(items, it), append(counts, count)
+	}
+	return items, counts, rows.Err()
+}
+
 // checks are the comparisons in SQL, from the lake inwards.
 func checks() []check {
 	return []check{
-		{name: "lake", sql: `
+		{name: "lake", sql: lakeSQL},
+		{name: "failed", sql: failedCheckSQL},
+		{name: "registry", sql: registrySQL},
+		{name: "rows", sql: rowsSQL},
+		{name: "file_services", sql: fileServicesCheckSQL},
+		{name: "services", sql: servicesCheckSQL},
+		{name: "uniqueness", sql: uniquenessSQL, parts: true},
+		{name: "lookup", sql: lookupCheckSQL, parts: true},
+	}
+}
+
+const (
+	lakeSQL = `
 SELECT coalesce(s.path, p.file_path),
        CASE WHEN s.path IS NULL THEN 'is in the index but not in the lake'
             WHEN p.file_path IS NULL THEN 'is in the lake but not in the index'
@@ -153,14 +175,16 @@ FULL JOIN parquet_files p ON p.file_path = s.path
 LEFT JOIN failed_parquet_files f ON f.file_path = s.path AND f.file_size = s.size AND epoch_us(f.file_mtime) = s.mtime
 WHERE f.file_path IS NULL
   AND (s.path IS NULL OR p.file_path IS NULL OR s.size <> p.size_bytes OR s.mtime IS DISTINCT FROM epoch_us(p.mtime))
-ORDER BY 1`},
-		{name: "failed", sql: `
+ORDER BY 1`
+
+	failedCheckSQL = `
 SELECT file_path, 'is recorded as failed but not in the lake'
 FROM failed_parquet_files WHERE file_path NOT IN (SELECT path FROM lake_scan)
 UNION ALL
 SELECT file_path, 'is recorded as failed and as indexed'
-FROM failed_parquet_files WHERE file_path IN (SELECT file_path FROM parquet_files)`},
-		{name: "registry", sql: `
+FROM failed_parquet_files WHERE file_path IN (SELECT file_path FROM parquet_files)`
+
+	registrySQL = `
 SELECT any_value(file_path), 'file_id ' || file_id || ' is there ' || count(*) || ' times'
 FROM parquet_files GROUP BY file_id HAVING count(*) > 1
 UNION ALL
@@ -172,16 +196,18 @@ FROM parquet_files p
 LEFT JOIN (SELECT file_id, min(min_time) AS first, max(max_time) AS last,
                   arg_max(service_name, (span_count, service_name)) AS service
            FROM file_services GROUP BY file_id) f USING (file_id)
-WHERE (p.min_time, p.max_time, p.service_name) IS DISTINCT FROM (f.first, f.last, f.service)`},
-		{name: "rows", sql: `
+WHERE (p.min_time, p.max_time, p.service_name) IS DISTINCT FROM (f.first, f.last, f.service)`
+
+	rowsSQL = `
 SELECT coalesce(p.file_path, 'file_id ' || s.file_id),
        CASE WHEN p.file_id IS NULL THEN 'is not registered but has ' || s.spans || ' spans'
             ELSE 'has ' || p.row_count || ' rows, of which ' || coalesce(s.spans, 0) || ' are indexed, ' || p.duplicate_count
                  || ' are repeats and ' || p.skipped_count || ' no spans' END
 FROM parquet_files p
 FULL JOIN (SELECT file_id, count(*) AS spans FROM span_metadata GROUP BY file_id) s USING (file_id)
-WHERE p.file_id IS NULL OR p.row_count <> coalesce(s.spans, 0) + p.duplicate_count + p.skipped_count`},
-		{name: "file_services", sql: `
+WHERE p.file_id IS NULL OR p.row_count <> coalesce(s.spans, 0) + p.duplicate_count + p.skipped_count`
+
+	fileServicesCheckSQL = `
 SELECT coalesce((SELECT file_path FROM parquet_files p WHERE p.file_id = coalesce(s.file_id, f.file_id)), 'unregistered file')
        || ', ' || coalesce(s.service_name, f.service_name),
        'has ' || coalesce(s.n, 0) || ' spans from ' || coalesce(s.first::VARCHAR, '-') || ' to ' || coalesce(s.last::VARCHAR, '-')
@@ -190,8 +216,9 @@ SELECT coalesce((SELECT file_path FROM parquet_files p WHERE p.file_id = coalesc
 FROM (SELECT file_id, service_name, count(*) AS n, min(start_time) AS first, max(start_time) AS last
       FROM span_metadata GROUP BY file_id, service_name) s
 FULL JOIN file_services f ON f.file_id = s.file_id AND f.service_name = s.service_name
-WHERE (s.n, s.first, s.last) IS DISTINCT FROM (f.span_count, f.min_time, f.max_time)`},
-		{name: "services", sql: `
+WHERE (s.n, s.first, s.last) IS DISTINCT FROM (f.span_count, f.min_time, f.max_time)`
+
+	servicesCheckSQL = `
 SELECT coalesce(s.service_name, c.service_name),
        'has ' || coalesce(s.n, 0) || ' spans from ' || coalesce(s.first::VARCHAR, '-') || ' to ' || coalesce(s.last::VARCHAR, '-')
        || ', services says ' || coalesce(c.total_spans, 0) || ' from ' || coalesce(c.first_seen::VARCHAR, '-')
@@ -199,8 +226,9 @@ SELECT coalesce(s.service_name, c.service_name),
 FROM (SELECT service_name, count(*) AS n, min(start_time) AS first, max(start_time) AS last
       FROM span_metadata GROUP BY service_name) s
 FULL JOIN services c ON c.service_name = s.service_name
-WHERE (s.n, s.first, s.last) IS DISTINCT FROM (c.total_spans, c.first_seen, c.last_seen)`},
-		{name: "uniqueness", parts: true, sql: `
+WHERE (s.n, s.first, s.last) IS DISTINCT FROM (c.total_spans, c.first_seen, c.last_seen)`
+
+	uniquenessSQL = `
 SELECT 'trace ' || trace_id, 'has span ' || span_id || ' ' || count(*) || ' times'
 FROM span_metadata
 WHERE hash(trace_id) % $1 = $2
@@ -208,20 +236,17 @@ WHERE hash(trace_id) % $1 = $2
                                    GROUP BY 1 HAVING count(*) > 1)
 GROUP BY ` + keyColumns + `
 HAVING count(*) > 1
-ORDER BY ALL`},
-		{name: "lookup", parts: true, sql: `
-WITH spans AS (SELECT ` + lookupKey + ` AS trace_id, file_id FROM span_metadata WHERE hash(` + lookupKey + `) % $1 = $2),
-     known AS (SELECT trace_id, file_id FROM trace_lookup UNION ALL SELECT trace_id, file_id FROM trace_lookup_tail),
-     compared AS (
-         SELECT trace_id, file_id, min(found) AS found, count(*) AS n
-         FROM (SELECT DISTINCT trace_id, file_id, 1 AS found FROM spans
-               UNION ALL
-               SELECT trace_id, file_id, 0 FROM known WHERE hash(trace_id) % $1 = $2)
-         GROUP BY trace_id, file_id)
-SELECT 'trace ' || replace(trace_id::VARCHAR, '-', ''),
-       CASE WHEN n > 2 THEN 'is in the look-up ' || n - 1 || ' times' WHEN found = 1 THEN 'is not in the look-up' ELSE 'is in the look-up but has no spans' END || ' for file_id ' || file_id
-FROM compared
-WHERE n <> 2 OR found <> 0
-ORDER BY ALL`},
-	}
-}
+ORDER BY ALL`
+
+	lookupCheckSQL = `
+WITH spans AS (SELECT DISTINCT ` + lookupKey + ` AS trace_id, file_id FROM span_metadata WHERE hash(` + lookupKey + `) % $1 = $2),
+     known AS (SELECT trace_id, file_id FROM trace_lookup WHERE hash(trace_id) % $1 = $2
+               UNION
+               SELECT trace_id, file_id FROM trace_lookup_tail WHERE hash(trace_id) % $1 = $2)
+SELECT 'trace ' || replace(trace_id::VARCHAR, '-', ''), 'is not in the look-up for file_id ' || file_id
+FROM (FROM spans EXCEPT FROM known)
+UNION ALL
+SELECT 'trace ' || replace(trace_id::VARCHAR, '-', ''), 'is in the look-up for file_id ' || file_id || ' but has no spans there'
+FROM (FROM known EXCEPT FROM spans)
+ORDER BY ALL`
+)

@@ -31,7 +31,7 @@ func (w *Writer) publish(path string, write func(io.Writer) error) (size int64, 
 			// Closing a second time fails and does not matter.
 			_ = f.Close()
 			if removeErr := os.Remove(leftover); removeErr != nil {
-				err = fmt.Errorf("%w (and it stays there: %v)", err, removeErr)
+				err = fmt.Errorf("%w (and it stays there: %w)", err, removeErr)
 			}
 		}
 	}()

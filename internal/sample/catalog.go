@@ -156,7 +156,7 @@ func newService(name, version, language string) service {
 func failures(texts ...string) []failure {
 	var list []failure
 	for i := 0; i < len(texts); i += 2 {
-		list = append(list, failure{kind: texts[i], plain: texts[i+1], quoted: quote(texts[i+1])})
+		list = append(list, failure{kind: texts[i], plain: texts[i+1], quoted: quote(texts[i+1])}) //nolint:gosec // texts come in pairs
 	}
 	return list
 }
