@@ -163,7 +163,8 @@ func (x *Index) transact(ctx context.Context, items []*item) (BatchResult, error
 	readable := readableItems(items)
 	batchCtx, cancel := context.WithTimeout(ctx, writeTime+x.opts.Limits.Time*time.Duration(len(readable)))
 	defer cancel()
-	tx, err := x.conn.BeginTx(batchCtx, nil)
+	// Not with a context that ends: database/sql would then close the connection, and its temporary tables with it.
+	tx, err := x.conn.BeginTx(context.WithoutCancel(ctx), nil)
 	if err != nil {
 		return BatchResult{}, fmt.Errorf("begin: %w", err)
 	}

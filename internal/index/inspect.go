@@ -58,9 +58,11 @@ func (x *Index) inspect(ctx context.Context, items []*item) error {
 // checkEnds looks at the size, the magic at both ends and the length of the footer.
 func (x *Index) checkEnds(it *item) error {
 	path := x.fullPath(it.file.Path)
-	if strings.Contains(path, `\`) && strings.ContainsAny(path, "*?[") {
-		// In a pattern DuckDB takes a backslash for a separator, and without one the others for a pattern.
-		return &FileError{Type: Unreadable, Err: fmt.Errorf("has a path with a backslash and one of * ? [, which DuckDB cannot open: rename it (%s)", path)}
+	// Looked at before it is opened, since opening a pipe waits for a writer.
+	if info, err := os.Lstat(path); err != nil {
+		return err
+	} else if !info.Mode().IsRegular() {
+		return &FileError{Type: Unreadable, Err: fmt.Errorf("is not a regular file but %s", info.Mode().Type())}
 	}
 	file, err := os.Open(path)
 	if err != nil {
@@ -308,6 +310,9 @@ func (x *Index) byFullPath(items []*item) map[string]*item {
 
 // literalPattern is the pattern that matches path alone: special characters stand in brackets.
 func literalPattern(path string) string {
+	if strings.Contains(path, `\`) {
+		return path // no pattern can match that, but DuckDB takes the path of a file that is there literally
+	}
 	return strings.NewReplacer("[", "[[]", "*", "[*]", "?", "[?]").Replace(path)
 }
 

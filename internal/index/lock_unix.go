@@ -4,9 +4,12 @@ package index
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
 	"os"
 	"syscall"
+	"time"
 )
 
 // lockHolder looks whether another process holds a lock on the database at path that conflicts with opening it for
@@ -41,4 +44,26 @@ func lockHolder(path string, readOnly bool) (*LockedError, error) {
 		held.Command = string(bytes.TrimSpace(bytes.ReplaceAll(line, []byte{0}, []byte{' '})))
 	}
 	return held, nil
+}
+
+// lockFolder waits until no other process makes a database in the folder. The lock leaves no file behind and ends with
+// the process. Where a file system has no such locks there is none.
+func lockFolder(ctx context.Context, path string) (unlock func(), err error) {
+	dir, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	unlock = func() { _ = dir.Close() } // nothing was written
+	for {
+		err := syscall.Flock(int(dir.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if !errors.Is(err, syscall.EWOULDBLOCK) && !errors.Is(err, syscall.EINTR) {
+			return unlock, nil
+		}
+		select {
+		case <-ctx.Done():
+			unlock()
+			return nil, ctx.Err()
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
 }

@@ -33,7 +33,7 @@ func (x *Index) sortLookup(ctx context.Context) (time.Duration, error) {
 		return 0, nil
 	}
 	start := time.Now()
-	tx, err := x.conn.BeginTx(ctx, nil)
+	tx, err := x.conn.BeginTx(context.WithoutCancel(ctx), nil) // see transact
 	if err != nil {
 		return 0, fmt.Errorf("sort trace lookup: %w", err)
 	}

@@ -76,7 +76,7 @@ type Index struct {
 //
 // Errors: *LockedError, *UnusableError, ErrNoIndex, or what the system says.
 func Open(ctx context.Context, o Options) (*Index, error) {
-	path, err := filepath.Abs(o.Path)
+	path, err := realPath(o.Path)
 	if err != nil {
 		return nil, fmt.Errorf("index %s: %w", o.Path, err)
 	}
@@ -140,6 +140,18 @@ func (x *Index) Close() error {
 	return nil
 }
 
+// realPath is where a database lies: its write-ahead log is beside it and not beside a link to it.
+func realPath(path string) (string, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return "", err
+	}
+	if target, err := filepath.EvalSymlinks(path); err == nil {
+		return target, nil
+	}
+	return path, nil // not there yet, or opening it will say what is wrong
+}
+
 // prepareFile makes sure that there is a DuckDB file which nobody else holds.
 func prepareFile(ctx context.Context, o Options) error {
 	info, err := os.Stat(o.Path)
@@ -147,7 +159,10 @@ func prepareFile(ctx context.Context, o Options) error {
 		if o.ReadOnly {
 			return fmt.Errorf("%s: %w", o.Path, ErrNoIndex)
 		}
-		return createDatabase(ctx, o)
+		if err := createDatabase(ctx, o); err != nil {
+			return err
+		}
+		info, err = os.Stat(o.Path) // another process may have made it, and hold it
 	}
 	if err != nil {
 		return fmt.Errorf("index: %w", err)
@@ -197,12 +212,16 @@ func createDatabase(ctx context.Context, o Options) error {
 	if err := os.MkdirAll(filepath.Dir(o.Path), 0o755); err != nil {
 		return fmt.Errorf("create index: %w", err)
 	}
+	unlock, err := lockFolder(ctx, filepath.Dir(o.Path))
+	if err != nil {
+		return fmt.Errorf("create index: %w", err)
+	}
+	defer unlock()
+	if info, err := os.Stat(o.Path); err == nil && info.Size() > 0 {
+		return nil // another process made it while we waited
+	}
 	target := o.Path
 	o.Path += newSuffix
-	if holder, err := lockHolder(o.Path, false); err == nil && holder != nil {
-		holder.Path = target
-		return holder
-	}
 	if err := removeDatabase(o.Path); err != nil {
 		return fmt.Errorf("create index: %w", err)
 	}

@@ -21,6 +21,11 @@ const (
 // Rebuild makes the index of o anew from the lake, in a file beside the old one, and puts it in its place when it is
 // whole. Until then the old one can be read. Errors leave the old one as it is.
 func Rebuild(ctx context.Context, o Options, listing iter.Seq2[span.File, error], so SyncOptions) (Summary, error) {
+	path, err := realPath(o.Path)
+	if err != nil {
+		return Summary{}, fmt.Errorf("rebuild: %w", err)
+	}
+	o.Path = path
 	damaged, err := checkReplaceable(ctx, o)
 	if err != nil {
 		return Summary{}, fmt.Errorf("rebuild: %w", err)

@@ -131,7 +131,7 @@ func (b *batch) remove(ctx context.Context) error {
 			if !it.again {
 				forgotten = append(forgotten, it.oldID)
 			}
-		} else if it.again && it.failure != nil {
+		} else if it.again {
 			unread = append(unread, it.oldID)
 		}
 		if it.gone && it.oldID != 0 {

@@ -35,7 +35,7 @@ const (
 // so that a comment or a semicolon at its end means what it always does.
 func (f Form) wrap(query string) string {
 	if f == JSON {
-		return "SELECT CAST(to_json(t) AS VARCHAR) AS json FROM query(" + quote(query) + ") AS t"
+		return "SELECT CAST(to_json(spanlake_row) AS VARCHAR) AS json FROM query(" + quote(query) + ") AS spanlake_row"
 	}
 	return "SELECT CAST(COLUMNS(*) AS VARCHAR) FROM query(" + quote(query) + ")"
 }
@@ -54,6 +54,9 @@ func (x *Index) Select(ctx context.Context, query string, form Form, header func
 		return fmt.Errorf("query: %w", err)
 	}
 	defer func() { _ = conn.Close() }() // gives it back to the pool
+	if err := checkSelect(ctx, conn, query); err != nil {
+		return err
+	}
 	return conn.Raw(func(raw any) error {
 		duck := raw.(*duckdb.Conn)
 		asked, err := prepareSelect(duck, query)
@@ -114,6 +117,10 @@ func eachRow(ctx context.Context, rows driver.Rows, header func([]string) error,
 	}
 	values, shown := make([]driver.Value, len(columns)), make([]*string, len(columns))
 	for {
+		// The driver looks at ctx before the first row only.
+		if err := ctx.Err(); err != nil {
+			return fmt.Errorf("query: %w", err)
+		}
 		switch err := rows.Next(values); {
 		case errors.Is(err, io.EOF):
 			return nil

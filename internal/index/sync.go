@@ -53,6 +53,9 @@ func (x *Index) Sync(ctx context.Context, listing iter.Seq2[span.File, error], o
 	}
 	p.summary.FilesFailed += int(p.summary.FilesWaiting)
 	p.summary.Elapsed = time.Since(start)
+	if err != nil && ctx.Err() != nil {
+		err = context.Cause(ctx) // DuckDB only says that it was interrupted
+	}
 	if err != nil {
 		return p.summary, fmt.Errorf("index lake: %w", err)
 	}
@@ -64,7 +67,9 @@ type pass struct {
 	options SyncOptions
 	summary Summary
 	// unread are the places of the lake that could not be listed.
-	unread   []string
+	unread []string
+	// absent: the lake folder does not exist, which is no failure.
+	absent   bool
 	progress Progress
 	// revived is what the index counted when the listing was made.
 	revived int
@@ -121,6 +126,7 @@ func (p *pass) list(ctx context.Context, listing iter.Seq2[span.File, error]) er
 func (p *pass) noteUnread(err *span.ScanError) {
 	p.unread = append(p.unread, err.Path)
 	if err.Path == "." && errors.Is(err, fs.ErrNotExist) {
+		p.absent = true
 		p.index.log.Info("the lake folder does not exist yet", "lake", p.index.lake)
 		return
 	}

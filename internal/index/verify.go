@@ -38,7 +38,9 @@ func (x *Index) Verify(ctx context.Context, listing iter.Seq2[span.File, error],
 		return 0, fmt.Errorf("verify: %w", err)
 	}
 	for _, place := range p.unread {
-		v.report(Difference{"lake", place, "cannot be read"})
+		if !p.absent {
+			v.report(Difference{"lake", place, "cannot be read"})
+		}
 	}
 	var spans int64
 	if err := x.conn.QueryRowContext(ctx, `SELECT count(*) FROM span_metadata`).Scan(&spans); err != nil {

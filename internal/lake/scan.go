@@ -72,7 +72,7 @@ func (w *walker) visit(name string, entry fs.DirEntry, walkErr error) error {
 		if errors.Is(walkErr, fs.ErrNotExist) && name != "." {
 			return nil // vanished between listing and reading
 		}
-		return w.emit(span.File{}, &span.ScanError{Path: name, Err: walkErr})
+		return w.emit(span.File{}, &span.ScanError{Path: strings.ToValidUTF8(name, "\uFFFD"), Err: walkErr})
 	}
 	if entry.IsDir() {
 		if name != "." && skipFolder(entry.Name()) {

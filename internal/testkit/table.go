@@ -113,7 +113,7 @@ func (t *Table) write(tb testing.TB, path string) {
 func Exec(t testing.TB, statements string) {
 	t.Helper()
 	if _, err := scratch().Exec(statements); err != nil {
-		t.Fatalf("%v\n%s", err, statements)
+		t.Fatalf("%v\n%.300s", err, statements)
 	}
 }
 

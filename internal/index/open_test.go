@@ -1,0 +1,183 @@
+package index
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/spanlake/spanlake/internal/lake"
+	"github.com/spanlake/spanlake/internal/testkit"
+)
+
+func TestAnIndexOfAnotherVersionSaysWhatToDo(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct{ change, says string }{
+		"older":   {fmt.Sprintf("UPDATE schema_version SET version = %d", schemaVersion-1), "made by an older program"},
+		"newer":   {fmt.Sprintf("UPDATE schema_version SET version = %d", schemaVersion+1), "made by a newer program"},
+		"unknown": {"DELETE FROM schema_version", "has no schema version"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := testkit.NewLake(t)
+			l.Spans(t, "a.parquet", testkit.Spans(1, 5)...)
+			o := builtIndex(t, l)
+			tamper(t, o, tc.change)
+			for _, readOnly := range []bool{false, true} {
+				o.ReadOnly = readOnly
+				_, err := Open(t.Context(), o)
+				unusable, ok := asUnusable(err)
+				if !ok || !unusable.Rebuildable || !strings.Contains(err.Error(), tc.says) || !strings.Contains(err.Error(), "spanlake rebuild") {
+					t.Errorf("Open(read only: %t) = %v", readOnly, err)
+				}
+			}
+			o.ReadOnly = false
+			rebuild(t, o)
+		})
+	}
+}
+
+// tamper changes a closed index behind its back.
+func tamper(t *testing.T, o Options, statement string) {
+	t.Helper()
+	name := fmt.Sprintf("tampered_%d", os.Getpid()) + strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' {
+			return r
+		}
+		return '_'
+	}, t.Name())
+	testkit.Exec(t, fmt.Sprintf("ATTACH %s AS %s; USE %s; %s; USE memory; DETACH %s", testkit.Quote(o.Path), name, name, statement, name))
+}
+
+func TestOpenForReadingNeedsAnIndex(t *testing.T) {
+	t.Parallel()
+	l := testkit.NewLake(t)
+	o := testOptions(t, l, quiet, func(o *Options) { o.ReadOnly = true })
+	if _, err := Open(t.Context(), o); !errors.Is(err, ErrNoIndex) {
+		t.Errorf("Open() = %v, want ErrNoIndex", err)
+	}
+	if exists(filepath.Dir(o.Path)) {
+		t.Error("Open() made a folder")
+	}
+}
+
+// Who may hold what at the same time.
+func TestAnIndexThatAnotherProcessHolds(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts processes")
+	}
+	t.Parallel()
+	for _, tc := range []struct {
+		name, role       string
+		readOnly, locked bool
+	}{
+		{"a writer keeps writers out", childHold, false, true},
+		{"a writer keeps readers out", childHold, true, true},
+		{"a reader keeps writers out", childHoldReadOnly, false, true},
+		{"a reader lets readers in", childHoldReadOnly, true, false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			l := testkit.NewLake(t)
+			l.Spans(t, "a.parquet", testkit.Spans(1, 5)...)
+			o := builtIndex(t, l)
+			pid := holdIndex(t, tc.role, o)
+			o.ReadOnly = tc.readOnly
+			x, err := Open(t.Context(), o)
+			if !tc.locked {
+				if err != nil {
+					t.Fatalf("Open() = %v", err)
+				}
+				if err := x.Close(); err != nil {
+					t.Error(err)
+				}
+				return
+			}
+			assertLocked(t, err, pid, o.Path)
+			o.ReadOnly = false
+			before, _ := os.ReadFile(o.Path)
+			_, err = Rebuild(t.Context(), o, lake.Scan(t.Context(), l.Root), SyncOptions{})
+			assertLocked(t, err, pid, o.Path)
+			if after, _ := os.ReadFile(o.Path); !slices.Equal(before, after) || exists(o.Path+rebuildSuffix) {
+				t.Error("Rebuild() touched an index that is in use")
+			}
+		})
+	}
+}
+
+func assertLocked(t *testing.T, err error, pid int, path string) {
+	t.Helper()
+	var locked *LockedError
+	if !errors.As(err, &locked) || locked.PID != pid || !strings.Contains(locked.Command, filepath.Base(os.Args[0])) || locked.Path != path {
+		t.Errorf("got %v, want a *LockedError that names process %d", err, pid)
+		return
+	}
+	if strings.Contains(err.Error(), "\n") || !strings.Contains(err.Error(), fmt.Sprint(pid)) {
+		t.Errorf("it is not one clear line: %q", err)
+	}
+}
+
+// When a rebuild is already running, the second one leaves it alone.
+func TestTwoRebuildsAtATime(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts processes")
+	}
+	t.Parallel()
+	l := testkit.NewLake(t)
+	l.Spans(t, "a.parquet", testkit.Spans(1, 5)...)
+	o := builtIndex(t, l)
+	other := o
+	other.Path += rebuildSuffix
+	pid := holdIndex(t, childHold, other)
+	_, err := Rebuild(t.Context(), o, lake.Scan(t.Context(), l.Root), SyncOptions{})
+	assertLocked(t, err, pid, other.Path)
+	if !exists(other.Path) {
+		t.Error("the file of the other rebuild is gone")
+	}
+}
+
+func TestRebuildKeepsTheOldIndexWhenItFails(t *testing.T) {
+	t.Parallel()
+	l := testkit.NewLake(t)
+	l.Spans(t, "day=1/a.parquet", testkit.Spans(1, 5)...)
+	o := builtIndex(t, l)
+	before, err := os.ReadFile(o.Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	notMounted := filepath.Join(t.TempDir(), "not mounted")
+	aFile := l.Path("day=1/a.parquet")
+	for name, root := range map[string]string{"the lake is not there": notMounted, "the lake is a file": aFile} {
+		t.Run(name, func(t *testing.T) {
+			_, err := Rebuild(t.Context(), o, lake.Scan(t.Context(), root), SyncOptions{})
+			if err == nil || !strings.Contains(err.Error(), "the old index stays") {
+				t.Errorf("Rebuild() = %v", err)
+			}
+		})
+	}
+	t.Run("a part of the lake cannot be read", func(t *testing.T) {
+		bad := l.Path("day=1/\xff.parquet")
+		writeFile(t, bad, "x")
+		_, err := Rebuild(t.Context(), o, lake.Scan(t.Context(), l.Root), SyncOptions{})
+		if err == nil || !strings.Contains(err.Error(), "the old index stays") {
+			t.Errorf("Rebuild() = %v", err)
+		}
+		if err := os.Remove(bad); err != nil {
+			t.Fatal(err)
+		}
+	})
+	after, err := os.ReadFile(o.Path)
+	if err != nil || !slices.Equal(before, after) || exists(o.Path+rebuildSuffix) {
+		t.Errorf("the old index was touched: %v", err)
+	}
+	rebuild(t, o)
+}
+
+func TestRebuildWithoutAnIndexMakesOne(t *testing.T) {
+	t.Parallel()
+	l := busyLake(t)
+	rebuild(t, testOptions(t, l, quiet))
+}
