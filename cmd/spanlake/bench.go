@@ -39,7 +39,7 @@ func newBenchIndexCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "index",
 		Short: "Compare indexing with DuckDB alone and with the textbook schema",
-		Long: "Bench index reads the same files three times: DuckDB alone writes the light columns into a table (with the memory and\n" +
+		Long: "Bench index reads the same files in turn: DuckDB alone writes the light columns into a table (with the memory and\n" +
 			"settings that Spanlake gives it, and with DuckDB's defaults), Spanlake indexes them, and a textbook schema takes in a\n" +
 			"part of them row by row. Each runs in a process of its own. The files are those of --lake if it is given, else a\n" +
 			"sample in a temporary folder that is removed afterwards.",

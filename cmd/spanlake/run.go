@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"runtime/debug"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -88,6 +89,7 @@ func newRoot() *cobra.Command {
 		Example: "  spanlake sample --traces 1000   # write a lake to play with\n" +
 			"  spanlake index                  # index it\n" +
 			"  spanlake services               # look at it",
+		Version:       version(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          noCommand,
@@ -111,6 +113,20 @@ func newRoot() *cobra.Command {
 	)
 	usageErrors(root)
 	return root
+}
+
+// version is what the binary was built from, as Go notes it.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	for _, setting := range info.Settings {
+		if setting.Key == "vcs.revision" {
+			return info.Main.Version + " (" + setting.Value + ")"
+		}
+	}
+	return info.Main.Version
 }
 
 // noCommand refuses a word that is not a command, and guesses which one was meant.

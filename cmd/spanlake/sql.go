@@ -24,7 +24,12 @@ func newSQLCommand() *cobra.Command {
 			"A query of - is read from standard input.",
 		Example: "  spanlake sql \"SELECT name, count(*) FROM span_metadata WHERE is_root GROUP BY name\"\n" +
 			"  spanlake sql --csv \"FROM daily_stats ORDER BY day\" > daily.csv",
-		Args: cobra.ExactArgs(1),
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return fmt.Errorf("give one query, in quotes, not %s", count(int64(len(args)), "argument"))
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			query := args[0]
 			if query == "-" {

@@ -100,8 +100,7 @@ func TestWrongValueNamesSettingValueAndWhatIsAllowed(t *testing.T) {
 			c.env + " in ": func() error { _, err := load(t, nil, nil, c.env+"=\""+c.value+"\"\n"); return err },
 		} {
 			err := load()
-			var wrong *config.Error
-			if !errors.As(err, &wrong) {
+			if _, ok := errors.AsType[*config.Error](err); !ok {
 				t.Errorf("%s=%q: got %v", source, c.value, err)
 				continue
 			}
@@ -116,8 +115,7 @@ func TestWrongValueNamesSettingValueAndWhatIsAllowed(t *testing.T) {
 
 func TestBrokenDotEnv(t *testing.T) {
 	_, err := load(t, nil, nil, "this is = no ' .env\n'file")
-	var wrong *config.Error
-	if !errors.As(err, &wrong) {
+	if _, ok := errors.AsType[*config.Error](err); !ok {
 		t.Fatalf("got %v", err)
 	}
 }

@@ -104,17 +104,17 @@ func badFiles() map[string]badFile {
 			copy(file[len(file)-4:], "PARE")
 			return file
 		}),
-		"a footer with more rows than there are": badFile{Unreadable, "claims", func(t *testing.T, l testkit.Lake, path string) {
+		"a footer with more rows than there are": {Unreadable, "claims", func(t *testing.T, l testkit.Lake, path string) {
 			l.Table(t, path, testkit.SpanTable(1234))
 			file := l.Read(t, path)
 			footer := bytes.Replace(testkit.Footer(file), testkit.Varint(1234), testkit.Varint(4321), 1)
 			l.Put(t, path, testkit.WithFooter(file, footer))
 		}},
-		"more rows than the pages have": badFile{Unreadable, "", func(t *testing.T, l testkit.Lake, path string) {
+		"more rows than the pages have": {Unreadable, "", func(t *testing.T, l testkit.Lake, path string) {
 			l.Table(t, path, testkit.SpanTable(1234))
 			l.Put(t, path, testkit.PatchFooter(t, l.Read(t, path), 1234, 1_000_000))
 		}},
-		"a negative number of rows": badFile{Unreadable, "", func(t *testing.T, l testkit.Lake, path string) {
+		"a negative number of rows": {Unreadable, "", func(t *testing.T, l testkit.Lake, path string) {
 			l.Table(t, path, testkit.SpanTable(1234))
 			l.Put(t, path, testkit.PatchFooter(t, l.Read(t, path), 1234, -1))
 		}},

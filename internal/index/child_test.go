@@ -49,10 +49,10 @@ func runChild(role string) int {
 			return err
 		}
 		if role == childSync {
-			fmt.Println("begins")
+			_, _ = fmt.Fprintln(os.Stdout, "begins")
 			_, err = x.Sync(ctx, lake.Scan(ctx, o.Lake), SyncOptions{})
 		} else {
-			fmt.Println("holds")
+			_, _ = fmt.Fprintln(os.Stdout, "holds")
 			_, err = io.Copy(io.Discard, os.Stdin)
 		}
 		if err != nil {

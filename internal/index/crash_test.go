@@ -42,7 +42,6 @@ func TestAnInterruptedPassIsCompletedByTheNext(t *testing.T) {
 	t.Parallel()
 	random := rand.New(rand.NewPCG(randomSeed(t), 0))
 	l := busyLake(t)
-	want := freshContents(t, l)
 	f := openFixture(t, l, batchSize(2))
 	for range 15 {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Duration(random.IntN(60_000))*time.Microsecond)
@@ -59,7 +58,7 @@ func TestAnInterruptedPassIsCompletedByTheNext(t *testing.T) {
 	l.Remove(t, "day=1/bad.parquet")
 	l.Put(t, "day=1/bad.parquet", []byte("no Parquet"))
 	f.sync()
-	want = freshContents(t, l)
+	want := freshContents(t, l)
 	if got := f.contents(); !slices.Equal(got, want) {
 		t.Errorf("the index has\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}

@@ -5,6 +5,7 @@ package index
 import (
 	"context"
 	"fmt"
+	"os"
 	"os/signal"
 	"slices"
 	"syscall"
@@ -33,13 +34,13 @@ func runOnFullDisk(ctx context.Context, o Options) error {
 			return err
 		}
 		_, err := x.Sync(ctx, lake.Scan(ctx, o.Lake), SyncOptions{})
-		fmt.Printf("with at most %d bytes: %v\n", size, err)
+		_, _ = fmt.Fprintf(os.Stdout, "with at most %d bytes: %v\n", size, err)
 	}
 	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &limit); err != nil {
 		return err
 	}
 	_, err = x.Sync(ctx, lake.Scan(ctx, o.Lake), SyncOptions{})
-	fmt.Printf("with room again: %v\n", err)
+	_, _ = fmt.Fprintf(os.Stdout, "with room again: %v\n", err)
 	_ = x.Close() // what the index says of it is not the question: the next process opens it
 	return nil
 }

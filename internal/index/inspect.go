@@ -122,6 +122,13 @@ func (x *Index) inspectFooters(ctx context.Context, items []*item) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, x.opts.Limits.Time)
 	defer cancel()
+	if err := x.readFooters(ctx, items); err != nil {
+		return errors.Join(err, ctx.Err()) // DuckDB only says that it was interrupted
+	}
+	return nil
+}
+
+func (x *Index) readFooters(ctx context.Context, items []*item) error {
 	if err := x.readRowCounts(ctx, items); err != nil {
 		return err
 	}

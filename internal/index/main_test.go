@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 	"io"
 	"iter"
 	"log/slog"
@@ -14,7 +13,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/spanlake/spanlake/internal/lake"
 	"github.com/spanlake/spanlake/internal/span"
@@ -211,17 +209,6 @@ func (f *fixture) failure() FailedFile {
 		f.t.Fatalf("%d files have failed, want 1: %+v", len(failed), failed)
 	}
 	return failed[0]
-}
-
-// eventually waits for what another process does.
-func eventually(t testing.TB, what string, done func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !done(); {
-		if time.Now().After(deadline) {
-			t.Fatal(fmt.Sprintf("waited 30 s for %s", what))
-		}
-		time.Sleep(2 * time.Millisecond)
-	}
 }
 
 // writeWithLake publishes spans with our own writer.

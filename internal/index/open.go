@@ -329,8 +329,7 @@ func explainOpenError(o Options, err error) error {
 	if holder, lockErr := lockHolder(o.Path, o.ReadOnly); lockErr == nil && holder != nil {
 		return holder // it came between our look and our opening
 	}
-	var duck *duckdb.Error
-	if !errors.As(err, &duck) {
+	if _, ok := errors.AsType[*duckdb.Error](err); !ok {
 		return fmt.Errorf("open index %s: %w", o.Path, err)
 	}
 	return &UnusableError{Path: o.Path, Rebuildable: true, Reason: "cannot be opened and is probably damaged, or of a newer DuckDB: " +

@@ -75,7 +75,12 @@ func buildFresh(ctx context.Context, o Options, listing iter.Seq2[span.File, err
 func complete(listing iter.Seq2[span.File, error]) iter.Seq2[span.File, error] {
 	return func(yield func(span.File, error) bool) {
 		for file, err := range listing {
-			if unread := (*span.ScanError)(nil); errors.As(err, &unread) {
+			unread, ok := errors.AsType[*span.ScanError](err)
+			switch {
+			case ok && unread.Path == "." && errors.Is(err, fs.ErrNotExist):
+				yield(file, fmt.Errorf("the lake folder does not exist: %w", unread.Err))
+				return
+			case ok && !unread.Unindexable:
 				yield(file, fmt.Errorf("cannot read all of the lake: %s: %w", unread.Path, unread.Err))
 				return
 			}

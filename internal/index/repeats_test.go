@@ -32,7 +32,7 @@ func TestSpansThatDifferInAKeyColumnAreAllKept(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			base := func(s *span.Span) {}
+			base := func(*span.Span) {}
 			if name == "trace_id, in case" {
 				base = func(s *span.Span) { s.TraceID = "0000000000000000000000000000000a" }
 			}

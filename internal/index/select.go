@@ -85,8 +85,7 @@ func prepareSelect(conn *duckdb.Conn, query string) (*duckdb.Stmt, error) {
 	// Prepare, unlike PrepareContext, refuses several statements instead of running all but the last.
 	prepared, err := conn.Prepare(query)
 	if err != nil {
-		var duck *duckdb.Error
-		if errors.As(err, &duck) {
+		if _, ok := errors.AsType[*duckdb.Error](err); ok {
 			return nil, &QueryError{err}
 		}
 		return nil, &QueryError{ErrNotSelect} // the driver counted the statements

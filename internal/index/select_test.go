@@ -221,8 +221,7 @@ func TestSelectRefuses(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			for _, form := range []Form{Text, JSON} {
 				_, rows, err := f.selected(tc.query, form)
-				var wrong *QueryError
-				if !errors.As(err, &wrong) {
+				if _, ok := errors.AsType[*QueryError](err); !ok {
 					t.Errorf("Select(%s) = %.200q, %v; want a *QueryError", tc.query, rows, err)
 				}
 				if tc.is != nil && !errors.Is(err, tc.is) {

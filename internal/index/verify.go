@@ -29,6 +29,8 @@ type check struct {
 // partSpans is how many spans a part of a check has.
 const partSpans = 4_000_000
 
+const sizesSQL = `SELECT (SELECT count(*) FROM span_metadata), (SELECT count(*) FROM parquet_files)`
+
 // Verify compares the index with the lake and with itself, and calls found for each difference. It returns how many
 // there are.
 func (x *Index) Verify(ctx context.Context, listing iter.Seq2[span.File, error], found func(Difference)) (int, error) {
@@ -37,14 +39,17 @@ func (x *Index) Verify(ctx context.Context, listing iter.Seq2[span.File, error],
 	if err := p.list(ctx, listing); err != nil {
 		return 0, fmt.Errorf("verify: %w", err)
 	}
-	for _, place := range p.unread {
-		if !p.absent {
-			v.report(Difference{"lake", place, "cannot be read"})
-		}
-	}
-	var spans int64
-	if err := x.conn.QueryRowContext(ctx, `SELECT count(*) FROM span_metadata`).Scan(&spans); err != nil {
+	var spans, files int64
+	if err := x.conn.QueryRowContext(ctx, sizesSQL).Scan(&spans, &files); err != nil {
 		return v.count, fmt.Errorf("verify: %w", err)
+	}
+	for _, place := range p.unread {
+		switch {
+		case !p.absent:
+			v.report(Difference{"lake", place, "cannot be read"})
+		case files > 0:
+			v.report(Difference{"lake", place, "does not exist, though the index knows files of it: is it mounted?"})
+		}
 	}
 	for _, check := range checks() {
 		parts := int64(1)

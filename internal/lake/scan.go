@@ -84,7 +84,7 @@ func (w *walker) visit(name string, entry fs.DirEntry, walkErr error) error {
 		return nil
 	}
 	if !utf8.ValidString(name) {
-		return w.emit(span.File{}, &span.ScanError{Path: strings.ToValidUTF8(name, "\uFFFD"), Err: errNameNotUTF8})
+		return w.emit(span.File{}, &span.ScanError{Path: strings.ToValidUTF8(name, "\uFFFD"), Unindexable: true, Err: errNameNotUTF8})
 	}
 	info, err := entry.Info()
 	if errors.Is(err, fs.ErrNotExist) {

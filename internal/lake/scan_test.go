@@ -264,7 +264,10 @@ func TestScanStopsWhenTheCallerDoes(t *testing.T) {
 		put(t, root, fmt.Sprintf("d%d/a.parquet", i), "x")
 	}
 	n := 0
-	for range Scan(t.Context(), root) {
+	for _, err := range Scan(t.Context(), root) {
+		if err != nil {
+			t.Fatal(err)
+		}
 		if n++; n == 3 {
 			break
 		}

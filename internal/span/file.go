@@ -21,7 +21,9 @@ type File struct {
 type ScanError struct {
 	// Path is relative to the root of the lake, with '/'; "." is the root itself.
 	Path string
-	Err  error
+	// Unindexable: no index can ever hold what is there, whatever the system allows to read.
+	Unindexable bool
+	Err         error
 }
 
 func (e *ScanError) Error() string { return fmt.Sprintf("scan %s: %v", e.Path, e.Err) }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	_ "github.com/duckdb/duckdb-go/v2" // the driver
+
 	"github.com/spanlake/spanlake/internal/span"
 )
 
