@@ -70,6 +70,8 @@ type Index struct {
 	conn *sql.Conn
 	// revived counts how often the database had to be opened again, which empties the temporary tables.
 	revived int
+	// partSpans is about how many spans Verify looks at in one part; tests make it small.
+	partSpans int64
 }
 
 // Open opens the index of o.Path, and creates it if it is not there and not o.ReadOnly.
@@ -98,7 +100,7 @@ func Open(ctx context.Context, o Options) (*Index, error) {
 	if err != nil {
 		return nil, explainOpenError(o, err)
 	}
-	x := &Index{opts: o, log: o.Log, lake: lake, db: db}
+	x := &Index{opts: o, log: o.Log, lake: lake, db: db, partSpans: partSpans}
 	if err := x.checkSchema(ctx); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}

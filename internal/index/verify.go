@@ -21,15 +21,17 @@ type Difference struct {
 // check is a comparison within the index. Its query returns a row (subject, problem) for each difference.
 type check struct {
 	name, sql string
-	// parts: run it once for each part of the traces, with the number of parts and of the part as parameters, so that
-	// memory does not grow with the index.
-	parts bool
+	// startsSQL, if set, makes parts of the index, so that memory does not grow with it: it returns where each part
+	// starts. The check runs once for each part, with its start and that of the next one as text.
+	startsSQL string
+	// least and most stand for the start of the first part and the end of the last one.
+	least, most string
 }
 
 // partSpans is how many spans a part of a check has.
 const partSpans = 4_000_000
 
-const sizesSQL = `SELECT (SELECT count(*) FROM span_metadata), (SELECT count(*) FROM parquet_files)`
+const countFilesSQL = `SELECT count(*) FROM parquet_files`
 
 // Verify compares the index with the lake and with itself, and calls found for each difference. It returns how many
 // there are.
@@ -39,8 +41,8 @@ func (x *Index) Verify(ctx context.Context, listing iter.Seq2[span.File, error],
 	if err := p.list(ctx, listing); err != nil {
 		return 0, fmt.Errorf("verify: %w", err)
 	}
-	var spans, files int64
-	if err := x.conn.QueryRowContext(ctx, sizesSQL).Scan(&spans, &files); err != nil {
+	var files int64
+	if err := x.conn.QueryRowContext(ctx, countFilesSQL).Scan(&files); err != nil {
 		return v.count, fmt.Errorf("verify: %w", err)
 	}
 	for _, place := range p.unread {
@@ -52,18 +54,8 @@ func (x *Index) Verify(ctx context.Context, listing iter.Seq2[span.File, error],
 		}
 	}
 	for _, check := range checks() {
-		parts := int64(1)
-		if check.parts {
-			parts = spans/partSpans + 1
-		}
-		for part := range parts {
-			var args []any
-			if check.parts {
-				args = []any{parts, part}
-			}
-			if err := v.run(ctx, check, args); err != nil {
-				return v.count, fmt.Errorf("verify: %s: %w", check.name, err)
-			}
+		if err := v.inParts(ctx, check); err != nil {
+			return v.count, fmt.Errorf("verify: %s: %w", check.name, err)
 		}
 	}
 	// Last, since reading a damaged file can cost the connection that knows the listing.
@@ -82,6 +74,28 @@ type verifier struct {
 func (v *verifier) report(d Difference) {
 	v.count++
 	v.found(d)
+}
+
+// inParts runs a check, once or for each of its parts.
+func (v *verifier) inParts(ctx context.Context, check check) error {
+	if check.startsSQL == "" {
+		return v.run(ctx, check, nil)
+	}
+	starts, err := v.index.queryStrings(ctx, check.startsSQL, v.index.partSpans)
+	if err != nil {
+		return err
+	}
+	if len(starts) > 0 {
+		starts = starts[1:] // the first part takes in what lies before
+	}
+	from := check.least
+	for _, to := range append(starts, check.most) {
+		if err := v.run(ctx, check, []any{from, to}); err != nil {
+			return err
+		}
+		from = to
+	}
+	return nil
 }
 
 func (v *verifier) run(ctx context.Context, check check, args []any) error {
@@ -165,12 +179,29 @@ func checks() []check {
 		{name: "rows", sql: rowsSQL},
 		{name: "file_services", sql: fileServicesCheckSQL},
 		{name: "services", sql: servicesCheckSQL},
-		{name: "uniqueness", sql: uniquenessSQL, parts: true},
-		{name: "lookup", sql: lookupCheckSQL, parts: true},
+		{name: "uniqueness", sql: uniquenessSQL, startsSQL: timeStartsSQL, least: "-infinity", most: "infinity"},
+		{name: "lookup", sql: lookupCheckSQL, startsSQL: fileStartsSQL, least: "-2147483648", most: "2147483647"},
 	}
 }
 
 const (
+	// Repeats have equal start times, so parts by time hold all of each other's.
+	timeStartsSQL = `
+SELECT CAST(min(min_time) AS VARCHAR)
+FROM (SELECT min_time, sum(row_count) OVER (ORDER BY min_time) // $1 AS part FROM parquet_files WHERE min_time IS NOT NULL)
+GROUP BY part
+ORDER BY min(min_time)`
+
+	timePartSQL = `start_time >= CAST($1 AS TIMESTAMPTZ) AND start_time < CAST($2 AS TIMESTAMPTZ)`
+
+	fileStartsSQL = `
+SELECT CAST(min(file_id) AS VARCHAR)
+FROM (SELECT file_id, sum(row_count) OVER (ORDER BY file_id) // $1 AS part FROM parquet_files)
+GROUP BY part
+ORDER BY min(file_id)`
+
+	filePartSQL = `file_id >= CAST($1 AS INTEGER) AND file_id < CAST($2 AS INTEGER)`
+
 	lakeSQL = `
 SELECT coalesce(s.path, p.file_path),
        CASE WHEN s.path IS NULL THEN 'is in the index but not in the lake'
@@ -238,18 +269,19 @@ WHERE (s.n, s.first, s.last) IS DISTINCT FROM (c.total_spans, c.first_seen, c.la
 	uniquenessSQL = `
 SELECT 'trace ' || trace_id, 'has span ' || span_id || ' ' || count(*) || ' times'
 FROM span_metadata
-WHERE hash(trace_id) % $1 = $2
-  AND hash(` + keyColumns + `) IN (SELECT hash(` + keyColumns + `) FROM span_metadata WHERE hash(trace_id) % $1 = $2
+WHERE ` + timePartSQL + `
+  AND hash(` + keyColumns + `) IN (SELECT hash(` + keyColumns + `) FROM span_metadata WHERE ` + timePartSQL + `
                                    GROUP BY 1 HAVING count(*) > 1)
 GROUP BY ` + keyColumns + `
 HAVING count(*) > 1
 ORDER BY ALL`
 
 	lookupCheckSQL = `
-WITH spans AS (SELECT DISTINCT ` + lookupKey + ` AS trace_id, file_id FROM span_metadata WHERE hash(` + lookupKey + `) % $1 = $2),
-     known AS (SELECT trace_id, file_id FROM trace_lookup WHERE hash(trace_id) % $1 = $2
+WITH spans AS (SELECT DISTINCT ` + lookupKey + ` AS trace_id, file_id
+               FROM (SELECT DISTINCT trace_id, file_id FROM span_metadata WHERE ` + filePartSQL + `)),
+     known AS (SELECT trace_id, file_id FROM trace_lookup WHERE ` + filePartSQL + `
                UNION
-               SELECT trace_id, file_id FROM trace_lookup_tail WHERE hash(trace_id) % $1 = $2)
+               SELECT trace_id, file_id FROM trace_lookup_tail WHERE ` + filePartSQL + `)
 SELECT 'trace ' || replace(trace_id::VARCHAR, '-', ''), 'is not in the look-up for file_id ' || file_id
 FROM (FROM spans EXCEPT FROM known)
 UNION ALL

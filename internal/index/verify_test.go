@@ -60,6 +60,7 @@ func TestVerifyFinds(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			f := newFixture(t)
+			f.partSpans = 1 // each file is a part
 			f.lake.Spans(t, "a.parquet", testkit.Span(1, 1), testkit.Span(2, 2))
 			f.lake.Spans(t, "b.parquet", testkit.Span(3, 3), testkit.Span(4, 4, noEnd))
 			f.lake.Put(t, "bad.parquet", []byte("no Parquet"))
