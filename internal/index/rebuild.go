@@ -39,8 +39,9 @@ func Rebuild(ctx context.Context, o Options, listing iter.Seq2[span.File, error]
 	if err != nil {
 		return summary, errors.Join(fmt.Errorf("rebuild: the old index stays: %w", err), removeDatabase(fresh.Path))
 	}
-	if holder, err := lockHolder(o.Path, false); err == nil && holder != nil {
-		return summary, errors.Join(fmt.Errorf("rebuild: the old index stays: %w", holder), removeDatabase(fresh.Path))
+	// Readers do not matter: they go on with the old file, which has no name any more.
+	if writer, err := lockHolder(o.Path, true); err == nil && writer != nil {
+		return summary, errors.Join(fmt.Errorf("rebuild: the old index stays: %w", writer), removeDatabase(fresh.Path))
 	}
 	if damaged {
 		if err := os.Rename(o.Path, o.Path+damagedSuffix); err != nil {
@@ -94,8 +95,8 @@ func complete(listing iter.Seq2[span.File, error]) iter.Seq2[span.File, error] {
 // checkReplaceable makes sure that a rebuild replaces nothing but an index that nobody writes to. It says whether the
 // old one is damaged.
 func checkReplaceable(ctx context.Context, o Options) (damaged bool, err error) {
-	if holder, err := lockHolder(o.Path, false); err == nil && holder != nil {
-		return false, holder
+	if writer, err := lockHolder(o.Path, true); err == nil && writer != nil {
+		return false, writer
 	}
 	o.ReadOnly = true
 	old, err := Open(ctx, o)
