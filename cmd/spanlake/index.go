@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"sync/atomic"
 	"time"
 
 	"github.com/dustin/go-humanize"
@@ -106,13 +107,30 @@ func (s *session) printSummary(summary index.Summary) error {
 type progress struct {
 	bar   *progressbar.ProgressBar
 	start time.Time
+	log   *logWriter
 }
 
 func (s *session) newProgress() *progress {
 	if s.json || !isTerminal(s.stderr) {
 		return &progress{}
 	}
-	return &progress{start: time.Now(), bar: newBar(s.stderr)}
+	s.log.bar.Store(true)
+	return &progress{start: time.Now(), bar: newBar(s.stderr), log: s.log}
+}
+
+// logWriter takes the progress bar off the line before it writes; the bar is drawn again with its next step.
+type logWriter struct {
+	w   io.Writer
+	bar atomic.Bool
+}
+
+func (l *logWriter) Write(line []byte) (int, error) {
+	if l.bar.Load() {
+		if _, err := io.WriteString(l.w, "\r\x1b[K"); err != nil {
+			return 0, err
+		}
+	}
+	return l.w.Write(line)
 }
 
 func newBar(w io.Writer) *progressbar.ProgressBar {
@@ -141,6 +159,7 @@ func (p *progress) show(at index.Progress) {
 func (p *progress) finish() {
 	if p.bar != nil {
 		_ = p.bar.Finish() // as above
+		p.log.bar.Store(false)
 	}
 }
 

@@ -162,6 +162,8 @@ type session struct {
 	app.App
 	stdout, stderr io.Writer
 	json           bool
+	// log is where the log goes: stderr, around the progress bar.
+	log *logWriter
 }
 
 // newSession reads the settings of a command.
@@ -177,10 +179,11 @@ func newSession(cmd *cobra.Command) (*session, error) {
 		level = slog.LevelDebug
 	}
 	s := &session{stdout: cmd.OutOrStdout(), stderr: cmd.ErrOrStderr()}
+	s.log = &logWriter{w: s.stderr}
 	if flag := cmd.Flags().Lookup("json"); flag != nil {
 		s.json = flag.Value.String() == "true"
 	}
-	s.App = app.New(settings, slog.New(slog.NewTextHandler(s.stderr, &slog.HandlerOptions{Level: level})))
+	s.App = app.New(settings, slog.New(slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: level})))
 	return s, nil
 }
 
