@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"sync/atomic"
@@ -42,7 +43,7 @@ func newIndexCommand() *cobra.Command {
 }
 
 func (s *session) index(ctx context.Context, keepMissing bool) error {
-	return s.withIndex(ctx, false, func(x *index.Index) error {
+	err := s.withIndex(ctx, false, func(x *index.Index) error {
 		bar := s.newProgress()
 		summary, err := x.Sync(ctx, s.Scan(ctx), index.SyncOptions{KeepMissing: keepMissing, Progress: bar.show})
 		bar.finish()
@@ -51,6 +52,10 @@ func (s *session) index(ctx context.Context, keepMissing bool) error {
 		}
 		return s.printSummary(summary)
 	})
+	if err != nil && ctx.Err() != nil {
+		return errors.Join(err, errGoesOn)
+	}
+	return err
 }
 
 // summaryJSON is what --json prints of a pass.
@@ -97,7 +102,10 @@ func (s *session) printSummary(summary index.Summary) error {
 	if summary.FilesFailed > 0 {
 		out.printf("%s cannot be indexed: `spanlake failed` says why\n", count(int64(summary.FilesFailed), "file"))
 	}
-	if summary.FilesFound == 0 {
+	switch {
+	case summary.LakeAbsent:
+		out.printf("The lake folder does not exist, or not yet. `spanlake sample` writes a lake to try, --lake names another one.\n")
+	case summary.FilesFound == 0:
 		out.printf("The lake is empty. `spanlake sample` writes one to try, --lake names another one.\n")
 	}
 	return out.err

@@ -74,7 +74,7 @@ func newFilesCommand() *cobra.Command {
 	var limit int
 	cmd := &cobra.Command{
 		Use:     "files",
-		Short:   "List the indexed files, newest first",
+		Short:   "List the indexed files, the ones indexed last first",
 		Example: "  spanlake files --limit 10",
 		Args:    cobra.NoArgs,
 		RunE: reading(func(s *session, ctx context.Context, x *index.Index) error {

@@ -39,6 +39,9 @@ func (e helpError) Error() string { return "see `" + e.command.CommandPath() + "
 
 func (e helpError) Unwrap() error { return errUsage }
 
+// errGoesOn says what an interrupted index leaves.
+var errGoesOn = errors.New("what was committed stays, run it again to go on")
+
 // errDifferences says that verify found the index and the lake to differ.
 var errDifferences = errors.New("the index differs from the lake")
 
@@ -73,7 +76,11 @@ func Run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	root.SetErr(stderr)
 	if err := root.ExecuteContext(ctx); err != nil {
 		if ctx.Err() != nil {
-			return fmt.Errorf("interrupted: what was committed stays, run it again to go on: %w", ctx.Err())
+			hint := ""
+			if errors.Is(err, errGoesOn) {
+				hint = errGoesOn.Error() + ": "
+			}
+			return fmt.Errorf("interrupted: %s%w", hint, ctx.Err())
 		}
 		return err
 	}

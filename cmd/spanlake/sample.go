@@ -99,7 +99,7 @@ func (s *session) sample(ctx context.Context, options sample.Options) error {
 	summary, err := sample.Generate(ctx, s.Config.Lake, options)
 	bar.finish()
 	if errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("%s has this sample already: choose another --seed or --lake", s.Config.Lake)
+		return fmt.Errorf("%s has this sample, or a part of it: remove those files, or choose another --seed or --lake", s.Config.Lake)
 	}
 	if err != nil {
 		return err

@@ -136,7 +136,7 @@ func TestEmptyAndMissingLakes(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		assertGolden(t, "empty-lake", c.stable(c.must("index")))
+		assertGolden(t, lake+"-lake", c.stable(c.must("index")))
 		assertGolden(t, "empty-services", c.must("services"))
 		assertGolden(t, "empty-files", c.must("files"))
 		if got := c.must("verify"); got != "" {
@@ -262,7 +262,7 @@ func TestRetryOfAFileThatHasNotFailed(t *testing.T) {
 func TestTheSameSampleTwice(t *testing.T) {
 	c := newSample(t)
 	before := c.lake.Read(t, sampleFile)
-	c.run("sample", "--traces", "200", "--seed", "7").fails(exitFailure, c.lake.Root, "has this sample already", "--seed", "--lake")
+	c.run("sample", "--traces", "200", "--seed", "7").fails(exitFailure, c.lake.Root, "has this sample, or a part of it", "--seed", "--lake")
 	if string(c.lake.Read(t, sampleFile)) != string(before) {
 		t.Error("the file was changed")
 	}

@@ -67,11 +67,11 @@ func (r *BatchResult) add(other BatchResult) {
 // runBatch takes items into the index, in one transaction if all goes well. Files that cannot be indexed are recorded
 // and the others go in. An error means that nothing of the items it concerns is in the index, and that the cause is
 // not a file.
-func (x *Index) runBatch(ctx context.Context, items []*item) (BatchResult, error) {
-	if err := x.resolve(ctx, items); err != nil {
+func (x *Index) runBatch(ctx context.Context, own []*item) (BatchResult, error) {
+	if err := x.resolve(ctx, own); err != nil {
 		return BatchResult{}, err
 	}
-	items, err := x.withAgain(ctx, items)
+	items, err := x.withAgain(ctx, own)
 	if err != nil {
 		return BatchResult{}, err
 	}
@@ -80,6 +80,9 @@ func (x *Index) runBatch(ctx context.Context, items []*item) (BatchResult, error
 	}
 	for {
 		result, err := x.transact(ctx, items)
+		if err == nil {
+			x.logBatch(items)
+		}
 		if err == nil || ctx.Err() != nil {
 			return result, err
 		}
@@ -95,12 +98,49 @@ func (x *Index) runBatch(ctx context.Context, items []*item) (BatchResult, error
 			return BatchResult{}, probeErr
 		case found:
 			// Without the bad ones the batch is another one: try again.
-		case len(items) > 1:
-			return x.halve(ctx, items)
-		case databaseFault(err) || !items[0].readable():
+		case databaseFault(err) && !errors.Is(err, context.DeadlineExceeded):
 			return BatchResult{}, err
+		case len(own) > 1:
+			return x.halve(ctx, own)
+		case postpone(items, err):
+			// The next pass reads them, each on its own.
+		case own[0].readable():
+			own[0].failure = insertError(own[0], err)
 		default:
-			items[0].failure = &FileError{Path: items[0].file.Path, Type: Internal, Size: items[0].file.Size, Err: err}
+			return BatchResult{}, err
+		}
+	}
+}
+
+// postpone gives up to read files again in this batch. It tells whether there were any.
+func postpone(items []*item, err error) bool {
+	found := false
+	for _, it := range items {
+		if it.again && it.readable() {
+			it.fail(err)
+			found = true
+		}
+	}
+	return found
+}
+
+// insertError says why a file that can be read alone could not be taken in.
+func insertError(it *item, err error) *FileError {
+	failure := fileErrorOf(it, err)
+	if failure.Type != TooLarge {
+		failure.Type = Internal
+	}
+	return failure
+}
+
+// logBatch logs what an operator should know of files that were dealt with.
+func (x *Index) logBatch(items []*item) {
+	for _, it := range items {
+		switch {
+		case it.failure != nil:
+			x.log.Warn("cannot index a file", "file", it.file.Path, "type", it.failure.Type, "size", it.failure.Size, "error", it.failure.Err)
+		case it.skipped > 0:
+			x.log.Warn("left out rows that cannot be a span", "file", it.file.Path, "rows", it.skipped)
 		}
 	}
 }
@@ -172,7 +212,7 @@ func (x *Index) transact(ctx context.Context, items []*item) (BatchResult, error
 	if err := b.run(batchCtx); err != nil {
 		// The transaction is rolled back whatever Rollback says; its error would hide the cause.
 		_ = tx.Rollback()
-		return BatchResult{}, err
+		return BatchResult{}, errors.Join(err, batchCtx.Err()) // DuckDB only says that it was interrupted
 	}
 	if err := tx.Commit(); err != nil {
 		return BatchResult{}, fmt.Errorf("commit: %w", err)

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/spanlake/spanlake/internal/lake"
 	"github.com/spanlake/spanlake/internal/testkit"
@@ -71,4 +72,33 @@ func TestAFullDiskLeavesAnIndexThatGoesOn(t *testing.T) {
 	if got, want := f.contents(), freshContents(t, l); !slices.Equal(got, want) {
 		t.Errorf("the index has %d rows, want %d", len(got), len(want))
 	}
+}
+
+// A file is removed whose spans another one repeats, which has to be read again, and there is no room for that: the pass
+// ends, and a later one brings the spans back.
+func TestAFullDiskWhileRepeatsAreReadAgain(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts processes")
+	}
+	t.Parallel()
+	l := testkit.NewLake(t)
+	many := testkit.SpanTable(200_000).With("trace_id", "md5((i // 7)::VARCHAR)").With("span_id", "left(md5(i::VARCHAR), 16)")
+	l.Table(t, "a.parquet", many)
+	l.Put(t, "b.parquet", l.Read(t, "a.parquet"))
+	o := builtIndex(t, l)
+	l.Remove(t, "a.parquet")
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	out, err := command(ctx, childFullDisk, o).CombinedOutput()
+	t.Logf("%s", out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &fixture{t: t, lake: l}
+	if f.Index, err = Open(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = f.Close() }()
+	f.sync()
+	f.expectSpans(200_000)
 }

@@ -44,10 +44,10 @@ const filesSQL = `
 SELECT file_id, file_path, coalesce(service_name, ''), min_time, max_time, row_count, size_bytes, indexed_at,
        duplicate_count, skipped_count
 FROM parquet_files
-ORDER BY file_path DESC
+ORDER BY indexed_at DESC, file_id DESC
 LIMIT $1`
 
-// Files lists indexed files, the newest partition first, at most limit of them.
+// Files lists indexed files, the ones indexed last first, at most limit of them.
 func (x *Index) Files(ctx context.Context, limit int) ([]IndexedFile, error) {
 	return list(ctx, x, "files", filesSQL, func(rows *sql.Rows, f *IndexedFile) error {
 		return rows.Scan(&f.ID, &f.Path, &f.ServiceName, &f.MinTime, &f.MaxTime, &f.RowCount, &f.SizeBytes, &f.IndexedAt,

@@ -248,6 +248,9 @@ func createDatabase(ctx context.Context, o Options) error {
 // we are interrupted in between, the old one stands as its last checkpoint left it, whereas the other order could
 // replay the old log into the new database.
 func replaceDatabase(from, to string) error {
+	if _, err := os.Stat(from); err != nil {
+		return err
+	}
 	if err := os.Remove(to + ".wal"); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -340,7 +343,10 @@ func explainOpenError(o Options, err error) error {
 
 // checkSchema makes sure that the database is an index of this version.
 func (x *Index) checkSchema(ctx context.Context) error {
-	const hasTableSQL = `SELECT count(*) > 0 FROM duckdb_tables() WHERE table_name = 'schema_version' AND NOT temporary`
+	// One table alone could be anybody's: a rebuild replaces what this takes for an index.
+	const hasTableSQL = `
+SELECT count(DISTINCT table_name) = 3 FROM duckdb_tables()
+WHERE table_name IN ('schema_version', 'parquet_files', 'span_metadata') AND NOT temporary`
 	var ours bool
 	if err := x.db.QueryRowContext(ctx, hasTableSQL).Scan(&ours); err != nil {
 		return fmt.Errorf("read schema of %s: %w", x.opts.Path, err)

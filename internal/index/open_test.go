@@ -198,3 +198,31 @@ func TestRebuildWithoutAnIndexMakesOne(t *testing.T) {
 	l := busyLake(t)
 	rebuild(t, testOptions(t, l, quiet))
 }
+
+// One table of ours does not make an index: what else is in such a database is somebody's, and a rebuild would replace it.
+func TestADatabaseThatOnlyLooksLikeAnIndexIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	for _, version := range []int{schemaVersion, schemaVersion + 6} {
+		l := testkit.NewLake(t)
+		l.Spans(t, "a.parquet", testkit.Spans(1, 5)...)
+		o := testOptions(t, l, quiet)
+		if err := os.MkdirAll(filepath.Dir(o.Path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		tamper(t, o, fmt.Sprintf("CREATE TABLE schema_version AS SELECT %d AS version; CREATE TABLE precious AS SELECT 1 AS i", version))
+		before, err := os.ReadFile(o.Path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var unusable *UnusableError
+		if _, err := Open(t.Context(), o); !errors.As(err, &unusable) || unusable.Rebuildable {
+			t.Errorf("version %d: Open() = %v, want an *UnusableError that forbids a rebuild", version, err)
+		}
+		if _, err := Rebuild(t.Context(), o, lake.Scan(t.Context(), l.Root), SyncOptions{}); !errors.As(err, &unusable) {
+			t.Errorf("version %d: Rebuild() = %v, want an *UnusableError", version, err)
+		}
+		if after, err := os.ReadFile(o.Path); err != nil || !slices.Equal(before, after) {
+			t.Errorf("version %d: the database was touched: %v", version, err)
+		}
+	}
+}

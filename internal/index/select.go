@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/duckdb/duckdb-go/v2"
@@ -33,9 +34,13 @@ const (
 
 // wrap renders the rows of a query that is known to be a single SELECT. DuckDB's function query parses it on its own,
 // so that a comment or a semicolon at its end means what it always does.
-func (f Form) wrap(query string) string {
+func (f Form) wrap(query string, columns []string) string {
 	if f == JSON {
-		return "SELECT CAST(to_json(spanlake_row) AS VARCHAR) AS json FROM query(" + quote(query) + ") AS spanlake_row"
+		row := "whole_row"
+		for slices.ContainsFunc(columns, func(c string) bool { return strings.EqualFold(c, row) }) {
+			row += "_" // a column of that name would hide the row
+		}
+		return "SELECT CAST(to_json(" + row + ") AS VARCHAR) AS json FROM query(" + quote(query) + ") AS " + row
 	}
 	return "SELECT CAST(COLUMNS(*) AS VARCHAR) FROM query(" + quote(query) + ")"
 }
@@ -63,10 +68,11 @@ func (x *Index) Select(ctx context.Context, query string, form Form, header func
 		if err != nil {
 			return err
 		}
-		if err := asked.Close(); err != nil {
+		columns, err := columnNames(asked)
+		if err := errors.Join(err, asked.Close()); err != nil {
 			return fmt.Errorf("query: %w", err)
 		}
-		rendered, err := prepareSelect(duck, form.wrap(query))
+		rendered, err := prepareSelect(duck, form.wrap(query, columns))
 		if err != nil {
 			return err
 		}
@@ -76,8 +82,60 @@ func (x *Index) Select(ctx context.Context, query string, form Form, header func
 			return queryError(ctx, err)
 		}
 		defer func() { _ = rows.Close() }() // nothing was written
+		if form == JSON {
+			return eachRow(ctx, rows, header, func(values []*string) error {
+				*values[0] = finiteJSON(*values[0])
+				return row(values)
+			})
+		}
 		return eachRow(ctx, rows, header, row)
 	})
+}
+
+func columnNames(statement *duckdb.Stmt) ([]string, error) {
+	n, err := statement.ColumnCount()
+	if err != nil {
+		return nil, err
+	}
+	names := make([]string, n)
+	for i := range names {
+		if names[i], err = statement.ColumnName(i); err != nil {
+			return nil, err
+		}
+	}
+	return names, nil
+}
+
+// finiteJSON makes null of the numbers that DuckDB writes but JSON does not know: NaN, Infinity and -Infinity.
+func finiteJSON(text string) string {
+	if !strings.Contains(text, "NaN") && !strings.Contains(text, "Infinity") {
+		return text
+	}
+	var out strings.Builder
+	quoted := false
+	for i := 0; i < len(text); i++ {
+		switch rest := text[i:]; {
+		case quoted && text[i] == '\\':
+			out.WriteByte(text[i])
+			i++ // what it escapes is no end of the string
+		case text[i] == '"':
+			quoted = !quoted
+		case !quoted && strings.HasPrefix(rest, "NaN"):
+			out.WriteString("null")
+			i += len("NaN") - 1
+			continue
+		case !quoted && strings.HasPrefix(rest, "-Infinity"):
+			out.WriteString("null")
+			i += len("-Infinity") - 1
+			continue
+		case !quoted && strings.HasPrefix(rest, "Infinity"):
+			out.WriteString("null")
+			i += len("Infinity") - 1
+			continue
+		}
+		out.WriteByte(text[i])
+	}
+	return out.String()
 }
 
 // prepareSelect prepares a query if it is one that only reads.
@@ -101,10 +159,14 @@ func prepareSelect(conn *duckdb.Conn, query string) (*duckdb.Stmt, error) {
 	return statement, nil
 }
 
-// queryError blames the query, unless it was interrupted.
+// queryError blames the query, unless it was interrupted or the machine failed.
 func queryError(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return fmt.Errorf("query: %w", ctx.Err())
+	}
+	duck, ok := errors.AsType[*duckdb.Error](err)
+	if ok && (duck.Type == duckdb.ErrorTypeOutOfMemory || duck.Type == duckdb.ErrorTypeFatal) {
+		return fmt.Errorf("query: %w", err)
 	}
 	return &QueryError{err}
 }

@@ -34,6 +34,8 @@ type Progress struct {
 type Summary struct {
 	// FilesFound are the files in the lake: the sum of indexed, unchanged, failed and those that vanished meanwhile.
 	FilesFound, FilesUnchanged int64
+	// LakeAbsent: the lake folder does not exist, which is no failure: nothing may have been written yet.
+	LakeAbsent bool
 	// FilesWaiting are the files among FilesFailed that failed earlier and were not tried again, since they have not changed.
 	FilesWaiting int64
 	BatchResult
@@ -67,9 +69,7 @@ type pass struct {
 	options SyncOptions
 	summary Summary
 	// unread are the places of the lake that could not be listed.
-	unread []string
-	// absent: the lake folder does not exist, which is no failure.
-	absent   bool
+	unread   []string
 	progress Progress
 	// revived is what the index counted when the listing was made.
 	revived int
@@ -109,8 +109,7 @@ func (p *pass) list(ctx context.Context, listing iter.Seq2[span.File, error]) er
 				p.summary.FilesFound++
 				err = appender.AppendRow(file.Path, file.Size, file.ModTime.UnixMicro())
 			case errors.As(err, &unread):
-				p.noteUnread(unread)
-				err = nil
+				err = p.noteUnread(ctx, unread)
 			}
 			if err != nil {
 				return errors.Join(fmt.Errorf("list files: %w", err), appender.Close())
@@ -123,14 +122,33 @@ func (p *pass) list(ctx context.Context, listing iter.Seq2[span.File, error]) er
 	})
 }
 
-func (p *pass) noteUnread(err *span.ScanError) {
+// noteUnread goes on without a place of the lake, unless that is all of it.
+func (p *pass) noteUnread(ctx context.Context, err *span.ScanError) error {
 	p.unread = append(p.unread, err.Path)
-	if err.Path == "." && errors.Is(err, fs.ErrNotExist) {
-		p.absent = true
-		p.index.log.Info("the lake folder does not exist yet", "lake", p.index.lake)
-		return
+	switch {
+	case err.Path == "." && errors.Is(err, fs.ErrNotExist):
+		p.summary.LakeAbsent = true
+		return p.warnAbsent(ctx)
+	case err.Path == ".":
+		return fmt.Errorf("the lake cannot be read: %w", err.Err)
 	}
 	p.index.log.Warn("cannot read a place of the lake, going on with the rest", "path", err.Path, "error", err.Err)
+	return nil
+}
+
+const countFilesSQL = `SELECT count(*) FROM parquet_files`
+
+// warnAbsent tells of a lake folder that should be there.
+func (p *pass) warnAbsent(ctx context.Context) error {
+	var files int64
+	// Not on the pinned connection, which is taken while the listing is read.
+	if err := p.index.db.QueryRowContext(ctx, countFilesSQL).Scan(&files); err != nil {
+		return err
+	}
+	if files > 0 {
+		p.index.log.Warn("the lake folder does not exist, the index keeps what it has: is it mounted?", "lake", p.index.lake, "files", files)
+	}
+	return nil
 }
 
 // known tells whether the listing says what became of path: below a place that could not be read it does not.
@@ -267,7 +285,7 @@ func (p *pass) nextPending(ctx context.Context, first, last int64) ([]*item, err
 	return items, nil
 }
 
-// runBatch takes items in, logs what an operator should know, and keeps the trace lookup sorted.
+// runBatch takes items in and keeps the trace lookup sorted.
 func (p *pass) runBatch(ctx context.Context, items []*item) error {
 	if len(items) == 0 {
 		return nil
@@ -276,14 +294,6 @@ func (p *pass) runBatch(ctx context.Context, items []*item) error {
 	p.summary.add(result)
 	if err != nil {
 		return err
-	}
-	for _, it := range items {
-		switch {
-		case it.failure != nil:
-			p.index.log.Warn("cannot index a file", "file", it.file.Path, "type", it.failure.Type, "size", it.failure.Size, "error", it.failure.Err)
-		case it.skipped > 0:
-			p.index.log.Warn("left out rows that cannot be a span", "file", it.file.Path, "rows", it.skipped)
-		}
 	}
 	took, err := p.index.sortLookup(ctx)
 	p.summary.LongestSort = max(p.summary.LongestSort, took)
