@@ -24,7 +24,7 @@ func madeForTests() []string {
 
 // owner is the one package, with those below it, that may import some library.
 type owner struct {
-	library  string
+	imported string
 	prefixes []string
 	folder   string
 }
@@ -93,7 +93,7 @@ func librariesHaveOwners(s source, i imported) string {
 	for _, o := range owners() {
 		mayUse := s.isTest || isIn(s.folder, o.folder, "internal/testkit")
 		if !mayUse && slices.ContainsFunc(o.prefixes, func(prefix string) bool { return strings.HasPrefix(i.path, prefix) }) {
-			return fmt.Sprintf("only %s may use %s (tests and internal/testkit too, to make files)", o.folder, o.library)
+			return fmt.Sprintf("only %s may use %s (tests and internal/testkit too, to make files)", o.folder, o.imported)
 		}
 	}
 	return ""
