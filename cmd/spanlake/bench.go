@@ -274,9 +274,11 @@ func (m *million) note(at index.Progress) {
 }
 
 const (
-	lookups = 1000 // as in lookupIDsSQL
+	lookups = 1000 // at most, as in lookupIDsSQL
 	// lookupIDsSQL takes traces from all over the index, the same ones each time.
-	lookupIDsSQL = `SELECT DISTINCT trace_id FROM span_metadata ORDER BY hash(trace_id) LIMIT 1000`
+	lookupIDsSQL = `
+SELECT DISTINCT trace_id
+FROM (SELECT trace_id FROM span_metadata USING SAMPLE reservoir(1000 ROWS) REPEATABLE (1))`
 )
 
 // timeLookups looks traces up and returns how long that took, shortest first.

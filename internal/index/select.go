@@ -165,7 +165,10 @@ func queryError(ctx context.Context, err error) error {
 		return fmt.Errorf("query: %w", ctx.Err())
 	}
 	duck, ok := errors.AsType[*duckdb.Error](err)
-	if ok && (duck.Type == duckdb.ErrorTypeOutOfMemory || duck.Type == duckdb.ErrorTypeFatal) {
+	switch {
+	case ok && duck.Type == duckdb.ErrorTypeOutOfMemory:
+		return fmt.Errorf("the query needs more memory than there is, raise --memory: %w", err)
+	case ok && duck.Type == duckdb.ErrorTypeFatal:
 		return fmt.Errorf("query: %w", err)
 	}
 	return &QueryError{err}

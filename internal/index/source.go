@@ -172,7 +172,7 @@ WHERE trace_id <> '' AND span_id <> '' AND isfinite(%[4]s)`,
 		start, end, duration,
 		optional("status_code", "coalesce(TRY_CAST(status_code AS INTEGER), 0)", "0"),
 		optional("span_kind", "coalesce(TRY_CAST(span_kind AS INTEGER), 0)", "0"),
-		optional("parent_span_id", "coalesce(parent_span_id, '') IN ('', '0000000000000000')", "true"),
+		parent+" IS NULL",
 		paths, paths+1, position, row)
 }
 
