@@ -273,17 +273,14 @@ func (m *million) note(at index.Progress) {
 	m.start, m.spans = time.Now(), at.SpansIndexed
 }
 
-const (
-	lookups = 1000 // at most, as in lookupIDsSQL
-	// lookupIDsSQL takes traces from all over the index, the same ones each time.
-	lookupIDsSQL = `
+// lookupIDsSQL takes traces from all over the index, the same ones each time.
+const lookupIDsSQL = `
 SELECT DISTINCT trace_id
 FROM (SELECT trace_id FROM span_metadata USING SAMPLE reservoir(1000 ROWS) REPEATABLE (1))`
-)
 
 // timeLookups looks traces up and returns how long that took, shortest first.
 func timeLookups(ctx context.Context, x *index.Index) ([]time.Duration, error) {
-	ids := make([]string, 0, lookups)
+	var ids []string
 	err := x.Select(ctx, lookupIDsSQL, index.Text, func([]string) error { return nil }, func(row []*string) error {
 		ids = append(ids, text(row[0], ""))
 		return nil

@@ -36,8 +36,10 @@ func checkSelect(ctx context.Context, conn *sql.Conn, query string) error {
 	if err := json.Unmarshal([]byte(text), &parsed); err != nil {
 		return fmt.Errorf("query: parse: %w", err)
 	}
+	// DuckDB's type of the error for a statement that is no SELECT: json_serialize_sql knows no other kind.
+	const notSelect = "not implemented"
 	switch {
-	case parsed.Error && parsed.Type == "not implemented", !parsed.Error && len(parsed.Statements) != 1:
+	case parsed.Error && parsed.Type == notSelect, !parsed.Error && len(parsed.Statements) != 1:
 		return &QueryError{ErrNotSelect}
 	case parsed.Error:
 		return &QueryError{errors.New(parsed.Message)}
