@@ -20,6 +20,7 @@ import (
 	"github.com/spanlake/spanlake/internal/index"
 	"github.com/spanlake/spanlake/internal/index/indexbench"
 	"github.com/spanlake/spanlake/internal/sample"
+	"github.com/spanlake/spanlake/internal/span"
 )
 
 func newBenchCommand() *cobra.Command {
@@ -281,7 +282,7 @@ FROM (SELECT trace_id FROM span_metadata USING SAMPLE reservoir(1000 ROWS) REPEA
 // timeLookups looks traces up and returns how long that took, shortest first.
 func timeLookups(ctx context.Context, x *index.Index) ([]time.Duration, error) {
 	var ids []string
-	err := x.Select(ctx, lookupIDsSQL, index.Text, func([]string) error { return nil }, func(row []*string) error {
+	err := x.Select(ctx, lookupIDsSQL, span.FormText, func([]string) error { return nil }, func(row []*string) error {
 		ids = append(ids, text(row[0], ""))
 		return nil
 	})

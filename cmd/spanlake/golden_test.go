@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/spanlake/spanlake/internal/span"
 	"github.com/spanlake/spanlake/internal/testkit"
 )
 
@@ -86,9 +87,9 @@ func TestCommandsOnABadFile(t *testing.T) {
 	}
 }
 
-func (c commandLine) failed() []failedJSON {
+func (c commandLine) failed() []span.FailedFile {
 	c.t.Helper()
-	return decode[[]failedJSON](c.t, c.must("failed", "--json"))
+	return decode[[]span.FailedFile](c.t, c.must("failed", "--json"))
 }
 
 // Every command has help with an example, and asking for it is not a failure.

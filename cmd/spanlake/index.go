@@ -14,43 +14,45 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/spanlake/spanlake/internal/index"
+	"github.com/spanlake/spanlake/internal/span"
 )
 
 func newIndexCommand() *cobra.Command {
+	var options index.LookOptions
 	cmd := &cobra.Command{
 		Use:   "index",
 		Short: "Index what is new in the lake",
 		Long: "Index goes once through the lake: new and changed files are indexed, files that are gone are removed from\n" +
-			"the index. A file that cannot be indexed is recorded (see `spanlake failed`) and does not stop the others.",
+			"the index. A file that cannot be indexed is recorded (see `spanlake failed`) and does not stop the others.\n" +
+			"When more than half of the files are gone at once, the lake may not be mounted: then none is removed until\n" +
+			"--accept-missing confirms it.",
 		Example: "  spanlake index --lake ./spans --db ./spans.duckdb\n" +
 			"  spanlake index --json | jq .spans_per_second",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			keep, err := cmd.Flags().GetBool("keep-missing")
-			if err != nil {
-				return err
-			}
 			s, err := newSession(cmd)
 			if err != nil {
 				return err
 			}
-			return s.index(cmd.Context(), keep)
+			return s.index(cmd.Context(), options)
 		},
 	}
-	cmd.Flags().Bool("keep-missing", false, "keep spans of files that are gone from the lake")
+	cmd.Flags().BoolVar(&options.KeepMissing, "keep-missing", false, "keep spans of files that are gone from the lake")
+	cmd.Flags().BoolVar(&options.AcceptMissing, "accept-missing", false, "remove spans of files that are gone even if these are more than half of all")
+	cmd.MarkFlagsMutuallyExclusive("keep-missing", "accept-missing")
 	addJSONFlag(cmd, "print the summary as one JSON object")
 	return cmd
 }
 
-func (s *session) index(ctx context.Context, keepMissing bool) error {
+func (s *session) index(ctx context.Context, options index.LookOptions) error {
 	err := s.withIndex(ctx, false, func(x *index.Index) error {
 		bar := s.newProgress()
-		summary, err := x.Sync(ctx, s.Scan(ctx), index.SyncOptions{KeepMissing: keepMissing, Progress: bar.show})
+		summary, err := x.Sync(ctx, s.Scan(ctx), index.SyncOptions{LookOptions: options, Progress: bar.show})
 		bar.finish()
 		if err != nil {
 			return err
 		}
-		return s.printSummary(summary)
+		return errors.Join(s.printSummary(summary), s.withheld(summary))
 	})
 	if err != nil && ctx.Err() != nil {
 		return errors.Join(err, errGoesOn)
@@ -58,35 +60,49 @@ func (s *session) index(ctx context.Context, keepMissing bool) error {
 	return err
 }
 
-// summaryJSON is what --json prints of a pass.
-type summaryJSON struct {
-	FilesFound     int64 `json:"files_found"`
-	FilesIndexed   int   `json:"files_indexed"`
-	FilesUnchanged int64 `json:"files_unchanged"`
-	FilesFailed    int   `json:"files_failed"`
-	FilesRemoved   int   `json:"files_removed"`
-	SpansIndexed   int64 `json:"spans_indexed"`
-	Duplicates     int64 `json:"duplicates"`
-	RowsSkipped    int64 `json:"rows_skipped"`
-	ElapsedMS      int64 `json:"elapsed_ms"`
-	SpansPerSecond int64 `json:"spans_per_second"`
-	PeakRSSBytes   int64 `json:"peak_rss_bytes"`
+// errWithheld says that files are gone but stay in the index.
+var errWithheld = errors.New("is it mounted? None was removed; `spanlake index --accept-missing` removes them")
+
+// withheld is an error if so many files are gone that none was removed.
+func (s *session) withheld(summary span.Summary) error {
+	if summary.FilesWithheld == 0 {
+		return nil
+	}
+	return fmt.Errorf("%s, more than half of what the index has, gone from the lake %s: %w",
+		countAre(summary.FilesWithheld, "file"), s.Config.Lake, errWithheld)
 }
 
-func (s *session) printSummary(summary index.Summary) error {
+// summaryJSON is what --json prints of a pass.
+type summaryJSON struct {
+	FilesFound      int64 `json:"files_found"`
+	FilesIndexed    int64 `json:"files_indexed"`
+	FilesUnchanged  int64 `json:"files_unchanged"`
+	FilesFailed     int64 `json:"files_failed"`
+	FilesRemoved    int64 `json:"files_removed"`
+	FilesWithheld   int64 `json:"files_withheld"`
+	FilesUnfinished int64 `json:"files_unfinished"`
+	SpansIndexed    int64 `json:"spans_indexed"`
+	Duplicates      int64 `json:"duplicates"`
+	RowsSkipped     int64 `json:"rows_skipped"`
+	ElapsedMS       int64 `json:"elapsed_ms"`
+	SpansPerSecond  int64 `json:"spans_per_second"`
+	PeakRSSBytes    int64 `json:"peak_rss_bytes"`
+}
+
+func (s *session) printSummary(summary span.Summary) error {
 	rate := float64(summary.SpansIndexed) / max(summary.Elapsed.Seconds(), 1e-9)
 	if s.json {
 		return writeJSON(s.stdout, summaryJSON{
 			FilesFound: summary.FilesFound, FilesIndexed: summary.FilesIndexed, FilesUnchanged: summary.FilesUnchanged,
-			FilesFailed: summary.FilesFailed, FilesRemoved: summary.FilesRemoved, SpansIndexed: summary.SpansIndexed,
-			Duplicates: summary.Duplicates, RowsSkipped: summary.RowsSkipped, ElapsedMS: summary.Elapsed.Milliseconds(),
-			SpansPerSecond: int64(rate), PeakRSSBytes: peakRSS(),
+			FilesFailed: summary.FilesFailed, FilesRemoved: summary.FilesRemoved, FilesWithheld: summary.FilesWithheld,
+			FilesUnfinished: summary.FilesUnfinished, SpansIndexed: summary.SpansIndexed, Duplicates: summary.Duplicates,
+			RowsSkipped: summary.RowsSkipped, ElapsedMS: summary.Elapsed.Milliseconds(), SpansPerSecond: int64(rate), PeakRSSBytes: peakRSS(),
 		})
 	}
 	out := &printer{w: s.stdout}
 	out.printf("%s: %s found, %s indexed, %s unchanged, %s failed, %s removed\n", s.Config.Lake,
-		count(summary.FilesFound, "file"), humanize.Comma(int64(summary.FilesIndexed)), humanize.Comma(summary.FilesUnchanged),
-		humanize.Comma(int64(summary.FilesFailed)), humanize.Comma(int64(summary.FilesRemoved)))
+		count(summary.FilesFound, "file"), humanize.Comma(summary.FilesIndexed), humanize.Comma(summary.FilesUnchanged),
+		humanize.Comma(summary.FilesFailed), humanize.Comma(summary.FilesRemoved))
 	out.printf("%s: %s indexed", s.Config.DB, count(summary.SpansIndexed, "span"))
 	if summary.SpansIndexed > 0 {
 		out.printf(" in %s (%s spans/s, %s at most in memory)", summary.Elapsed.Round(time.Millisecond),
@@ -100,7 +116,10 @@ func (s *session) printSummary(summary index.Summary) error {
 		out.printf("%s left out that cannot be a span (no trace_id, span_id or start_time)\n", count(summary.RowsSkipped, "row"))
 	}
 	if summary.FilesFailed > 0 {
-		out.printf("%s cannot be indexed: `spanlake failed` says why\n", count(int64(summary.FilesFailed), "file"))
+		out.printf("%s cannot be indexed: `spanlake failed` says why\n", count(summary.FilesFailed, "file"))
+	}
+	if summary.FilesUnfinished > 0 {
+		out.printf("%s still being written\n", countAre(summary.FilesUnfinished, "file"))
 	}
 	switch {
 	case summary.LakeAbsent:

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/spanlake/spanlake/internal/span"
 	"github.com/spanlake/spanlake/internal/testkit"
 )
 
@@ -99,12 +100,12 @@ func TestListsAsJSON(t *testing.T) {
 	}
 
 	c = newSample(t)
-	files := decode[[]fileJSON](t, c.must("files", "--json"))
-	if len(files) != 1 || files[0].FilePath != sampleFile || files[0].RowCount != 2280 || files[0].MinTime == nil {
+	files := decode[[]span.IndexedFile](t, c.must("files", "--json"))
+	if len(files) != 1 || files[0].Path != sampleFile || files[0].RowCount != 2280 || files[0].MinTime == nil {
 		t.Fatalf("files --json = %+v", files)
 	}
-	services := decode[[]serviceJSON](t, c.must("services", "--json"))
-	if len(services) != 10 || services[0].ServiceName != "agent-orchestrator" || services[0].TotalSpans != 489 {
+	services := decode[[]span.Service](t, c.must("services", "--json"))
+	if len(services) != 10 || services[0].Name != "agent-orchestrator" || services[0].TotalSpans != 489 {
 		t.Fatalf("services --json = %+v", services)
 	}
 	for _, at := range []time.Time{*files[0].MinTime, services[0].FirstSeen} {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"time"
 
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
@@ -37,24 +36,16 @@ func reading(list func(*session, context.Context, *index.Index) error) func(*cob
 	}
 }
 
-type serviceJSON struct {
-	ServiceName string    `json:"service_name"`
-	FirstSeen   time.Time `json:"first_seen"`
-	LastSeen    time.Time `json:"last_seen"`
-	TotalSpans  int64     `json:"total_spans"`
-}
-
 func (s *session) services(ctx context.Context, x *index.Index) error {
 	services, err := x.Services(ctx)
 	if err != nil {
 		return err
 	}
-	objects, rows := []serviceJSON{}, [][]string{}
+	var rows [][]string
 	for _, service := range services {
-		objects = append(objects, serviceJSON{service.Name, service.FirstSeen.UTC(), service.LastSeen.UTC(), service.TotalSpans})
 		rows = append(rows, []string{service.Name, humanize.Comma(service.TotalSpans), timeText(service.FirstSeen), timeText(service.LastSeen)})
 	}
-	return s.show(objects, []string{"SERVICE", "SPANS", "FIRST SEEN (UTC)", "LAST SEEN (UTC)"}, rows,
+	return s.show(services, []string{"SERVICE", "SPANS", "FIRST SEEN (UTC)", "LAST SEEN (UTC)"}, rows,
 		"No services yet: `spanlake index` takes in what is in the lake.")
 }
 
@@ -89,44 +80,21 @@ func newFilesCommand() *cobra.Command {
 	return cmd
 }
 
-type fileJSON struct {
-	FileID         int32      `json:"file_id"`
-	FilePath       string     `json:"file_path"`
-	ServiceName    string     `json:"service_name"`
-	MinTime        *time.Time `json:"min_time"`
-	MaxTime        *time.Time `json:"max_time"`
-	RowCount       int64      `json:"row_count"`
-	SizeBytes      int64      `json:"size_bytes"`
-	IndexedAt      time.Time  `json:"indexed_at"`
-	DuplicateCount int64      `json:"duplicate_count"`
-	SkippedCount   int64      `json:"skipped_count"`
-}
-
 func (s *session) files(ctx context.Context, x *index.Index, limit int) error {
 	files, err := x.Files(ctx, limit)
 	if err != nil {
 		return err
 	}
-	objects, rows := []fileJSON{}, [][]string{}
+	var rows [][]string
 	for _, f := range files {
-		objects = append(objects, fileJSON{f.ID, f.Path, f.ServiceName, utc(f.MinTime), utc(f.MaxTime), f.RowCount, f.SizeBytes,
-			f.IndexedAt.UTC(), f.DuplicateCount, f.SkippedCount})
 		from, to := "-", "-"
 		if f.MinTime != nil && f.MaxTime != nil {
 			from, to = timeText(*f.MinTime), timeText(*f.MaxTime)
 		}
 		rows = append(rows, []string{f.Path, humanize.Comma(f.RowCount), humanize.Bytes(uint64(max(f.SizeBytes, 0))), from, to})
 	}
-	return s.show(objects, []string{"FILE", "ROWS", "SIZE", "FROM (UTC)", "TO (UTC)"}, rows,
+	return s.show(files, []string{"FILE", "ROWS", "SIZE", "FROM (UTC)", "TO (UTC)"}, rows,
 		"No files yet: `spanlake index` takes in what is in the lake.")
-}
-
-func utc(t *time.Time) *time.Time {
-	if t == nil {
-		return nil
-	}
-	inUTC := t.UTC()
-	return &inUTC
 }
 
 func newFailedCommand() *cobra.Command {
@@ -143,31 +111,23 @@ func newFailedCommand() *cobra.Command {
 	return cmd
 }
 
-type failedJSON struct {
-	FilePath     string    `json:"file_path"`
-	ErrorType    string    `json:"error_type"`
-	ErrorMessage string    `json:"error_message"`
-	FileSize     int64     `json:"file_size"`
-	FailedAt     time.Time `json:"failed_at"`
-	RetryCount   int       `json:"retry_count"`
-	Due          bool      `json:"due"`
-}
-
 func (s *session) failed(ctx context.Context, x *index.Index) error {
 	files, err := x.Failed(ctx)
 	if err != nil {
 		return err
 	}
-	objects, rows := []failedJSON{}, [][]string{}
+	var rows [][]string
 	for _, f := range files {
-		objects = append(objects, failedJSON{f.Path, string(f.Type), f.Message, f.Size, f.FailedAt.UTC(), f.RetryCount, f.Due})
 		next := "when it changes"
-		if f.Due {
+		switch {
+		case f.Due:
 			next = "next index"
+		case f.RetryAt != nil:
+			next = "after " + timeText(*f.RetryAt)
 		}
-		rows = append(rows, []string{f.Path, humanize.Bytes(uint64(max(f.Size, 0))), string(f.Type), next, f.Message})
+		rows = append(rows, []string{f.Path, humanize.Bytes(uint64(max(f.Size, 0))), f.ErrorType, next, f.Message})
 	}
-	return s.show(objects, []string{"FILE", "SIZE", "TYPE", "TRIED AGAIN", "WHY"}, rows, "No file has failed.")
+	return s.show(files, []string{"FILE", "SIZE", "TYPE", "TRIED AGAIN", "WHY"}, rows, "No file has failed.")
 }
 
 func newRetryCommand() *cobra.Command {

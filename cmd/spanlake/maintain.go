@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/spanlake/spanlake/internal/index"
+	"github.com/spanlake/spanlake/internal/span"
 )
 
 func newRebuildCommand() *cobra.Command {
@@ -49,18 +50,12 @@ func newVerifyCommand() *cobra.Command {
 	return cmd
 }
 
-type differenceJSON struct {
-	Check   string `json:"check"`
-	Subject string `json:"subject"`
-	Problem string `json:"problem"`
-}
-
 func (s *session) verify(ctx context.Context, x *index.Index) error {
-	differences := []differenceJSON{}
+	differences := []span.Difference{}
 	out := &printer{w: s.stdout}
-	n, err := x.Verify(ctx, s.Scan(ctx), func(d index.Difference) {
+	n, err := x.Verify(ctx, s.Scan(ctx), index.VerifyOptions{}, func(d span.Difference) {
 		if s.json {
-			differences = append(differences, differenceJSON(d))
+			differences = append(differences, d)
 			return
 		}
 		out.printf("%s: %s %s\n", d.Check, printable(d.Subject), printable(d.Problem))

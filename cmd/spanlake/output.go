@@ -31,6 +31,14 @@ func count(n int64, noun string) string {
 	return humanize.Comma(n) + " " + noun + "s"
 }
 
+// countAre is count with its verb.
+func countAre(n int64, noun string) string {
+	if n == 1 {
+		return count(n, noun) + " is"
+	}
+	return count(n, noun) + " are"
+}
+
 // writeTable writes aligned columns with a header.
 func writeTable(w io.Writer, header []string, rows [][]string) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)

@@ -17,6 +17,7 @@ import (
 	"github.com/spanlake/spanlake/internal/app"
 	"github.com/spanlake/spanlake/internal/config"
 	"github.com/spanlake/spanlake/internal/index"
+	"github.com/spanlake/spanlake/internal/span"
 )
 
 // Exit codes, as docs/cli.md lists them.
@@ -48,7 +49,7 @@ var errDifferences = errors.New("the index differs from the lake")
 func exitCode(err error) int {
 	var (
 		wrong    *config.Error
-		query    *index.QueryError
+		query    *span.QueryError
 		locked   *index.LockedError
 		unusable *index.UnusableError
 	)

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/spanlake/spanlake/internal/index"
+	"github.com/spanlake/spanlake/internal/span"
 )
 
 // tableRows is how many rows of a query are shown as a table, which has to be held in memory to be aligned.
@@ -60,7 +61,7 @@ func newSQLCommand() *cobra.Command {
 func (s *session) selectJSON(ctx context.Context, x *index.Index, query string) error {
 	out := &printer{w: s.stdout}
 	separator := "["
-	err := x.Select(ctx, query, index.JSON, func([]string) error { return nil }, func(row []*string) error {
+	err := x.Select(ctx, query, span.FormJSON, func([]string) error { return nil }, func(row []*string) error {
 		out.printf("%s%s", separator, text(row[0], "null"))
 		separator = ",\n"
 		return out.err
@@ -78,7 +79,7 @@ func (s *session) selectJSON(ctx context.Context, x *index.Index, query string) 
 func (s *session) selectCSV(ctx context.Context, x *index.Index, query string) error {
 	out := csv.NewWriter(s.stdout)
 	var record []string
-	err := x.Select(ctx, query, index.Text, out.Write, func(row []*string) error {
+	err := x.Select(ctx, query, span.FormText, out.Write, func(row []*string) error {
 		record = record[:0]
 		for _, value := range row {
 			record = append(record, text(value, ""))
@@ -96,7 +97,7 @@ func (s *session) selectTable(ctx context.Context, x *index.Index, query string)
 	var header []string
 	var rows [][]string
 	more := int64(0)
-	err := x.Select(ctx, query, index.Text, func(columns []string) error {
+	err := x.Select(ctx, query, span.FormText, func(columns []string) error {
 		header = columns
 		return nil
 	}, func(row []*string) error {

@@ -63,7 +63,7 @@ func TestLimitOfFiles(t *testing.T) {
 		c.run("files", "--limit", limit).fails(exitUsage, "--limit "+limit, "at least 1")
 	}
 	c.run("files", "--limit", "x").fails(exitUsage, "--limit", `"x"`)
-	if got := decode[[]fileJSON](t, c.must("files", "--json", "--limit", "1")); len(got) != 1 || got[0].FilePath != "b.parquet" {
+	if got := decode[[]span.IndexedFile](t, c.must("files", "--json", "--limit", "1")); len(got) != 1 || got[0].Path != "b.parquet" {
 		t.Errorf("files --limit 1 = %+v", got)
 	}
 }
@@ -241,7 +241,7 @@ func TestVerifyTellsWhatDiffers(t *testing.T) {
 	}
 	assertGolden(t, "verify-differences", r.stdout+r.err.Error()+"\n")
 	asJSON := c.run("verify", "--json")
-	if got := decode[[]differenceJSON](t, asJSON.stdout); exitCode(asJSON.err) != exitFailure || len(got) != 3 || got[0].Check != "lake" {
+	if got := decode[[]span.Difference](t, asJSON.stdout); exitCode(asJSON.err) != exitFailure || len(got) != 3 || got[0].Check != "lake" {
 		t.Errorf("verify --json = %+v, %v", got, asJSON.err)
 	}
 	c.must("index")

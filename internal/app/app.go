@@ -72,7 +72,7 @@ func (a App) Scan(ctx context.Context) iter.Seq2[span.File, error] {
 }
 
 // Rebuild makes the index anew from the lake.
-func (a App) Rebuild(ctx context.Context, options index.SyncOptions) (index.Summary, error) {
+func (a App) Rebuild(ctx context.Context, options index.SyncOptions) (span.Summary, error) {
 	debug.SetMemoryLimit(SplitMemory(a.Config.Memory, runtime.GOMAXPROCS(0)).Go)
 	summary, err := index.Rebuild(ctx, a.IndexOptions(false), a.Scan(ctx), options)
 	if err != nil {

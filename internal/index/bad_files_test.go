@@ -176,7 +176,7 @@ func TestABadFileCostsOneFile(t *testing.T) {
 				t.Errorf("Sync() = %+v", summary)
 			}
 			failed := f.failure()
-			if failed.Path != "bad.parquet" || failed.Type != bad.want || !strings.Contains(failed.Message, bad.says) || failed.Message == "" ||
+			if failed.Path != "bad.parquet" || ErrorType(failed.ErrorType) != bad.want || !strings.Contains(failed.Message, bad.says) || failed.Message == "" ||
 				failed.Size != int64(len(f.lake.Read(t, "bad.parquet"))) || failed.RetryCount != 0 || failed.Due {
 				t.Errorf("Failed() = %+v, want %s: ...%s", failed, bad.want, bad.says)
 			}
@@ -206,11 +206,11 @@ func TestManyBadFilesAtOnce(t *testing.T) {
 					f.lake.Spans(t, fmt.Sprintf("%03d-sound.parquet", i), testkit.Span(i, i))
 				}
 			}
-			if summary := f.sync(); summary.FilesFailed != len(bad) || summary.FilesIndexed != len(bad)/10 {
+			if summary := f.sync(); summary.FilesFailed != int64(len(bad)) || summary.FilesIndexed != int64(len(bad))/10 {
 				t.Errorf("Sync() = %+v", summary)
 			}
 			// They have not changed, so they wait, and nobody tries them again.
-			if summary := f.sync(); summary.FilesWaiting != int64(len(bad)) || summary.FilesFailed != len(bad) || summary.FilesUnchanged != int64(len(bad)/10) {
+			if summary := f.sync(); summary.FilesWaiting != int64(len(bad)) || summary.FilesFailed != int64(len(bad)) || summary.FilesUnchanged != int64(len(bad)/10) {
 				t.Errorf("the second Sync() = %+v", summary)
 			}
 			f.expect("SELECT DISTINCT retry_count FROM failed_parquet_files", "0")
@@ -263,7 +263,7 @@ func TestAFolderInThePlaceOfAListedFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	summary, err := f.Sync(t.Context(), listing(listed...), SyncOptions{})
-	if err != nil || summary.FilesIndexed != 1 || summary.FilesFailed != 1 || f.failure().Type != Unreadable {
+	if err != nil || summary.FilesIndexed != 1 || summary.FilesFailed != 1 || ErrorType(f.failure().ErrorType) != Unreadable {
 		t.Errorf("Sync() = %+v, %v", summary, err)
 	}
 }
@@ -306,7 +306,7 @@ func TestAFailedFileIsTriedAgainWhenItChanges(t *testing.T) {
 	if summary := f.sync(); summary.FilesWaiting != 0 || summary.FilesFailed != 1 {
 		t.Errorf("Sync() = %+v", summary)
 	}
-	if failed := f.failure(); failed.RetryCount != 1 || failed.Type != Truncated || failed.Size != 22 {
+	if failed := f.failure(); failed.RetryCount != 1 || ErrorType(failed.ErrorType) != Truncated || failed.Size != 22 {
 		t.Errorf("Failed() = %+v", failed)
 	}
 	f.lake.Spans(t, "a.parquet", testkit.Span(1, 1))
@@ -375,7 +375,7 @@ func TestLimits(t *testing.T) {
 			if summary := f.sync(); summary.FilesIndexed != 1 || summary.FilesFailed != 1 {
 				t.Errorf("Sync() = %+v\n%s", summary, f.logs)
 			}
-			if failed := f.failure(); failed.Path != "large.parquet" || failed.Type != TooLarge || !strings.Contains(failed.Message, tc.says) {
+			if failed := f.failure(); failed.Path != "large.parquet" || ErrorType(failed.ErrorType) != TooLarge || !strings.Contains(failed.Message, tc.says) {
 				t.Errorf("Failed() = %+v", failed)
 			}
 		})
@@ -395,7 +395,7 @@ func TestLimits(t *testing.T) {
 		if summary := f.sync(); summary.FilesFailed != 1 {
 			t.Errorf("Sync() = %+v\n%s", summary, f.logs)
 		}
-		if failed := f.failure(); failed.Type != TooLarge || !strings.Contains(failed.Message, "raise --max-file-time") {
+		if failed := f.failure(); ErrorType(failed.ErrorType) != TooLarge || !strings.Contains(failed.Message, "raise --max-file-time") {
 			t.Errorf("Failed() = %+v", failed)
 		}
 	})
@@ -464,7 +464,7 @@ func TestAPipeInThePlaceOfAListedFile(t *testing.T) {
 	defer release.Stop()
 	start := time.Now()
 	summary, err := f.Sync(t.Context(), listing(listed...), SyncOptions{})
-	if err != nil || summary.FilesIndexed != 1 || summary.FilesFailed != 1 || f.failure().Type != Unreadable {
+	if err != nil || summary.FilesIndexed != 1 || summary.FilesFailed != 1 || ErrorType(f.failure().ErrorType) != Unreadable {
 		t.Errorf("Sync() = %+v, %v", summary, err)
 	}
 	if took := time.Since(start); took > 4*time.Second {

@@ -20,12 +20,17 @@ type item struct {
 	// again: the file has not changed but must be read again, since rows of it were left out as repeats of rows that
 	// this batch removes.
 	again bool
+	// settle is WorkOptions.Settle.
+	settle time.Duration
+	// retire: the file is still there, but retention lets it go.
+	retire bool
 
 	// Set on the way.
 	layout     layout
 	fileID     int32
 	failure    *FileError
 	vanished   bool // between listing and reading
+	unfinished bool // it is still being written
 	skipped    int64
 	duplicates int64
 }
@@ -40,54 +45,54 @@ func (it *item) fail(err error) {
 }
 
 // readable tells whether the rows of the file are to be indexed.
-func (it *item) readable() bool { return !it.gone && !it.vanished && it.failure == nil }
+func (it *item) readable() bool {
+	return !it.gone && !it.vanished && !it.unfinished && it.failure == nil
+}
 
 // removed tells whether the rows that the index has of the file go. A file that could not be read again, or that
 // vanished after it was listed, keeps them: the next pass will see what became of it.
 func (it *item) removed() bool {
-	return it.oldID != 0 && !it.vanished && (it.failure == nil || !it.again)
+	return it.oldID != 0 && !it.vanished && !it.unfinished && (it.failure == nil || !it.again)
 }
 
-// BatchResult counts what one or more transactions did.
-type BatchResult struct {
-	FilesIndexed, FilesFailed, FilesRemoved int
-	// SpansIndexed is without Duplicates and RowsSkipped.
-	SpansIndexed, Duplicates, RowsSkipped int64
-}
-
-func (r *BatchResult) add(other BatchResult) {
-	r.FilesIndexed += other.FilesIndexed
-	r.FilesFailed += other.FilesFailed
-	r.FilesRemoved += other.FilesRemoved
-	r.SpansIndexed += other.SpansIndexed
-	r.Duplicates += other.Duplicates
-	r.RowsSkipped += other.RowsSkipped
+// addTo adds what a transaction did.
+func addTo(sum *span.Summary, other span.Summary) {
+	sum.FilesIndexed += other.FilesIndexed
+	sum.FilesFailed += other.FilesFailed
+	sum.FilesRemoved += other.FilesRemoved
+	sum.FilesUnfinished += other.FilesUnfinished
+	sum.SpansIndexed += other.SpansIndexed
+	sum.Duplicates += other.Duplicates
+	sum.RowsSkipped += other.RowsSkipped
+	sum.LongestSort = max(sum.LongestSort, other.LongestSort)
 }
 
 // runBatch takes items into the index, in one transaction if all goes well. Files that cannot be indexed are recorded
 // and the others go in. An error means that nothing of the items it concerns is in the index, and that the cause is
 // not a file.
-func (x *Index) runBatch(ctx context.Context, own []*item) (BatchResult, error) {
+func (x *Index) runBatch(ctx context.Context, own []*item) (span.Summary, error) {
 	if err := x.resolve(ctx, own); err != nil {
-		return BatchResult{}, err
+		return span.Summary{}, err
 	}
 	items, err := x.withAgain(ctx, own)
 	if err != nil {
-		return BatchResult{}, err
+		return span.Summary{}, err
 	}
 	if err := x.inspect(ctx, readableItems(items)); err != nil {
-		return BatchResult{}, err
+		return span.Summary{}, err
 	}
+	x.setUnfinishedAside(own)
 	for {
 		result, err := x.transact(ctx, items)
 		if err == nil {
 			x.logBatch(items)
+			x.noteDone(items[len(own):])
 		}
 		if err == nil || ctx.Err() != nil {
 			return result, err
 		}
 		if err := x.revive(ctx); err != nil {
-			return BatchResult{}, err
+			return span.Summary{}, err
 		}
 		if failure := (*FileError)(nil); errors.As(err, &failure) {
 			continue // the file is marked: without it the batch is another one
@@ -95,11 +100,11 @@ func (x *Index) runBatch(ctx context.Context, own []*item) (BatchResult, error) 
 		found, probeErr := x.probe(ctx, readableItems(items))
 		switch {
 		case probeErr != nil:
-			return BatchResult{}, probeErr
+			return span.Summary{}, probeErr
 		case found:
 			// Without the bad ones the batch is another one: try again.
 		case databaseFault(err) && !errors.Is(err, context.DeadlineExceeded):
-			return BatchResult{}, err
+			return span.Summary{}, err
 		case len(own) > 1:
 			return x.halve(ctx, own)
 		case postpone(items, err):
@@ -107,7 +112,7 @@ func (x *Index) runBatch(ctx context.Context, own []*item) (BatchResult, error) 
 		case own[0].readable():
 			own[0].failure = insertError(own[0], err)
 		default:
-			return BatchResult{}, err
+			return span.Summary{}, err
 		}
 	}
 }
@@ -146,13 +151,13 @@ func (x *Index) logBatch(items []*item) {
 }
 
 // halve tries a batch in two parts: each file of it can be read, but together they were too much.
-func (x *Index) halve(ctx context.Context, items []*item) (BatchResult, error) {
+func (x *Index) halve(ctx context.Context, items []*item) (span.Summary, error) {
 	first, err := x.runBatch(ctx, items[:len(items)/2])
 	if err != nil {
 		return first, err
 	}
 	second, err := x.runBatch(ctx, items[len(items)/2:])
-	first.add(second)
+	addTo(&first, second)
 	return first, err
 }
 
@@ -199,23 +204,23 @@ func (x *Index) probe(ctx context.Context, items []*item) (found bool, err error
 const writeTime = 10 * time.Minute
 
 // transact is one attempt to take in a batch, in one transaction.
-func (x *Index) transact(ctx context.Context, items []*item) (BatchResult, error) {
+func (x *Index) transact(ctx context.Context, items []*item) (span.Summary, error) {
 	readable := readableItems(items)
 	batchCtx, cancel := context.WithTimeout(ctx, writeTime+x.opts.Limits.Time*time.Duration(len(readable)))
 	defer cancel()
 	// Not with a context that ends: database/sql would then close the connection, and its temporary tables with it.
 	tx, err := x.conn.BeginTx(context.WithoutCancel(ctx), nil)
 	if err != nil {
-		return BatchResult{}, fmt.Errorf("begin: %w", err)
+		return span.Summary{}, fmt.Errorf("begin: %w", err)
 	}
 	b := batch{index: x, tx: tx, items: items, readable: readable}
 	if err := b.run(batchCtx); err != nil {
 		// The transaction is rolled back whatever Rollback says; its error would hide the cause.
 		_ = tx.Rollback()
-		return BatchResult{}, errors.Join(err, batchCtx.Err()) // DuckDB only says that it was interrupted
+		return span.Summary{}, errors.Join(err, batchCtx.Err()) // DuckDB only says that it was interrupted
 	}
 	if err := tx.Commit(); err != nil {
-		return BatchResult{}, fmt.Errorf("commit: %w", err)
+		return span.Summary{}, fmt.Errorf("commit: %w", err)
 	}
 	return b.result, nil
 }
@@ -228,7 +233,7 @@ type batch struct {
 	readable []*item
 	// first and last are the file ids of readable.
 	first, last int32
-	result      BatchResult
+	result      span.Summary
 }
 
 func (b *batch) run(ctx context.Context) error {

@@ -11,6 +11,7 @@ import (
 	"github.com/spanlake/spanlake/internal/index/indexbench"
 	"github.com/spanlake/spanlake/internal/lake"
 	"github.com/spanlake/spanlake/internal/sample"
+	"github.com/spanlake/spanlake/internal/span"
 )
 
 const (
@@ -48,7 +49,7 @@ func openBench(b *testing.B, root string) *index.Index {
 	return x
 }
 
-func syncBench(b *testing.B, x *index.Index, root string) index.Summary {
+func syncBench(b *testing.B, x *index.Index, root string) span.Summary {
 	b.Helper()
 	summary, err := x.Sync(b.Context(), lake.Scan(b.Context(), root), index.SyncOptions{})
 	if err != nil {
@@ -123,7 +124,7 @@ func BenchmarkTraceSpans(b *testing.B) {
 	x := openBench(b, root)
 	syncBench(b, x, root)
 	var ids []string
-	err := x.Select(b.Context(), `SELECT DISTINCT trace_id FROM span_metadata ORDER BY hash(trace_id) LIMIT 500`, index.Text,
+	err := x.Select(b.Context(), `SELECT DISTINCT trace_id FROM span_metadata ORDER BY hash(trace_id) LIMIT 500`, span.FormText,
 		func([]string) error { return nil },
 		func(row []*string) error { ids = append(ids, *row[0]); return nil })
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/spanlake/spanlake/internal/lake"
+	"github.com/spanlake/spanlake/internal/span"
 	"github.com/spanlake/spanlake/internal/testkit"
 )
 
@@ -279,7 +280,7 @@ func TestADamagedIndexIsRebuilt(t *testing.T) {
 			if err == nil {
 				// It may work, or not: it must not take the process down, and Rebuild repairs it.
 				_, _ = x.Sync(t.Context(), lake.Scan(t.Context(), l.Root), SyncOptions{})
-				_, _ = x.Verify(t.Context(), lake.Scan(t.Context(), l.Root), func(Difference) {})
+				_, _ = x.Verify(t.Context(), lake.Scan(t.Context(), l.Root), VerifyOptions{}, func(span.Difference) {})
 				_ = x.Close()
 			} else {
 				unusable, ok := asUnusable(err)

@@ -37,7 +37,7 @@ func assertSurvives(t *testing.T, f *fixture, hostile map[string][]byte) {
 	}
 	f.lake.Spans(t, "sound.parquet", testkit.Spans(1_000_000, 5)...)
 	summary := f.sync()
-	if summary.FilesIndexed+summary.FilesFailed != len(hostile)+1 {
+	if summary.FilesIndexed+summary.FilesFailed != int64(len(hostile)+1) {
 		t.Errorf("Sync() = %+v of %d hostile files and a sound one", summary, len(hostile))
 	}
 	// Its spans are there, whoever had them first: nobody else's have such ids.

@@ -2,6 +2,7 @@ package index
 
 import (
 	"context"
+	"database/sql"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/duckdb/duckdb-go/v2"
 )
@@ -19,13 +21,27 @@ const (
 	parquetTail = 8
 )
 
+// inspect is inspector.inspect on the connection that writes.
+func (x *Index) inspect(ctx context.Context, items []*item) error {
+	in := inspector{index: x, conn: func() *sql.Conn { return x.conn }, recover: x.revive}
+	return in.inspect(ctx, items)
+}
+
+// inspector finds out what is in files.
+type inspector struct {
+	index *Index
+	conn  func() *sql.Conn
+	// recover makes conn usable again after an error, if it can.
+	recover func(context.Context) error
+}
+
 // inspect finds out what is in each file without reading a row, and sets item.layout, item.failure or item.vanished.
 //
 // Only the first and last bytes of a file are looked at here; everything else is read by DuckDB.
-func (x *Index) inspect(ctx context.Context, items []*item) error {
+func (x inspector) inspect(ctx context.Context, items []*item) error {
 	var sound []*item
 	for _, it := range items {
-		if err := x.checkEnds(it); err != nil {
+		if err := x.index.checkEnds(it); err != nil {
 			it.fail(err)
 			continue
 		}
@@ -41,7 +57,7 @@ func (x *Index) inspect(ctx context.Context, items []*item) error {
 	// One of them is bad: ask for each alone.
 	for _, it := range sound {
 		it.layout, it.failure = layout{}, nil
-		if err := x.revive(ctx); err != nil {
+		if err := x.recover(ctx); err != nil {
 			return err
 		}
 		err := x.inspectFooters(ctx, []*item{it})
@@ -76,6 +92,8 @@ func (x *Index) checkEnds(it *item) error {
 	if !info.Mode().IsRegular() {
 		return &FileError{Type: Unreadable, Err: fmt.Errorf("is not a regular file but %s", info.Mode().Type())}
 	}
+	// What is read now, which may be newer than what was listed.
+	it.file.Size, it.file.ModTime = info.Size(), time.UnixMicro(info.ModTime().UnixMicro())
 	size := info.Size()
 	head, tail := make([]byte, len(parquetMagic)), make([]byte, parquetTail)
 	if _, err := io.ReadFull(file, head); errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
@@ -116,11 +134,11 @@ func checkLimit(what, unit string, value, limit int64, setting string) error {
 
 // inspectFooters reads the footers of the files with DuckDB. An error that is no *FileError of an item concerns
 // all of them: with one bad file among several it is not known which.
-func (x *Index) inspectFooters(ctx context.Context, items []*item) error {
+func (x inspector) inspectFooters(ctx context.Context, items []*item) error {
 	if len(items) == 0 {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, x.opts.Limits.Time)
+	ctx, cancel := context.WithTimeout(ctx, x.index.opts.Limits.Time)
 	defer cancel()
 	if err := x.readFooters(ctx, items); err != nil {
 		return errors.Join(err, ctx.Err()) // DuckDB only says that it was interrupted
@@ -128,7 +146,7 @@ func (x *Index) inspectFooters(ctx context.Context, items []*item) error {
 	return nil
 }
 
-func (x *Index) readFooters(ctx context.Context, items []*item) error {
+func (x inspector) readFooters(ctx context.Context, items []*item) error {
 	if err := x.readRowCounts(ctx, items); err != nil {
 		return err
 	}
@@ -149,9 +167,9 @@ func (x *Index) readFooters(ctx context.Context, items []*item) error {
 
 const rowCountsSQL = `SELECT file_name, num_rows, num_row_groups FROM parquet_file_metadata($1)`
 
-func (x *Index) readRowCounts(ctx context.Context, items []*item) error {
-	byPath := x.byFullPath(items)
-	rows, err := x.conn.QueryContext(ctx, rowCountsSQL, x.globPaths(items))
+func (x inspector) readRowCounts(ctx context.Context, items []*item) error {
+	byPath := x.index.byFullPath(items)
+	rows, err := x.conn().QueryContext(ctx, rowCountsSQL, x.index.globPaths(items))
 	if err != nil {
 		return fmt.Errorf("read Parquet footer: %w", err)
 	}
@@ -170,8 +188,8 @@ func (x *Index) readRowCounts(ctx context.Context, items []*item) error {
 		seen++
 		it.layout.rows = count
 		err := errors.Join(
-			checkLimit("row count", "rows", count, x.opts.Limits.Rows, "--max-file-rows"),
-			checkLimit("row group count", "row groups", groups, x.opts.Limits.RowGroups, "--max-file-row-groups"))
+			checkLimit("row count", "rows", count, x.index.opts.Limits.Rows, "--max-file-rows"),
+			checkLimit("row group count", "row groups", groups, x.index.opts.Limits.RowGroups, "--max-file-row-groups"))
 		if count < 0 {
 			err = &FileError{Type: Unreadable, Err: fmt.Errorf("claims to have %d rows", count)}
 		}
@@ -194,9 +212,9 @@ FROM parquet_schema($1)
 ORDER BY file_name, column_id`
 
 // readColumns finds the light columns among the top-level columns: parquet_schema lists a tree depth first.
-func (x *Index) readColumns(ctx context.Context, items []*item) error {
-	byPath := x.byFullPath(items)
-	rows, err := x.conn.QueryContext(ctx, columnsSQL, x.globPaths(items))
+func (x inspector) readColumns(ctx context.Context, items []*item) error {
+	byPath := x.index.byFullPath(items)
+	rows, err := x.conn().QueryContext(ctx, columnsSQL, x.index.globPaths(items))
 	if err != nil {
 		return fmt.Errorf("read Parquet schema: %w", err)
 	}
@@ -244,9 +262,9 @@ SELECT file_name,
 FROM parquet_metadata($1)
 GROUP BY file_name`
 
-func (x *Index) readChunkSizes(ctx context.Context, items []*item) error {
-	byPath := x.byFullPath(items)
-	rows, err := x.conn.QueryContext(ctx, chunkSizesSQL, x.globPaths(items), lightColumnNames())
+func (x inspector) readChunkSizes(ctx context.Context, items []*item) error {
+	byPath := x.index.byFullPath(items)
+	rows, err := x.conn().QueryContext(ctx, chunkSizesSQL, x.index.globPaths(items), lightColumnNames())
 	if err != nil {
 		return fmt.Errorf("read Parquet row groups: %w", err)
 	}
@@ -266,7 +284,7 @@ func (x *Index) readChunkSizes(ctx context.Context, items []*item) error {
 		if it.failure != nil {
 			continue
 		}
-		err := checkLimit("column in one row group", "uncompressed bytes", largest, x.opts.Limits.PageBytes, "--max-file-page")
+		err := checkLimit("column in one row group", "uncompressed bytes", largest, x.index.opts.Limits.PageBytes, "--max-file-page")
 		if count != it.layout.rows {
 			err = &FileError{Type: Unreadable, Err: fmt.Errorf("is damaged: its footer claims %d rows, its row groups %d", it.layout.rows, count)}
 		}

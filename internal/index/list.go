@@ -3,41 +3,21 @@ package index
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"time"
-)
 
-// Service is a row of the catalogue of services.
-type Service struct {
-	Name string
-	// FirstSeen and LastSeen are start times of spans.
-	FirstSeen, LastSeen time.Time
-	TotalSpans          int64
-}
+	"github.com/spanlake/spanlake/internal/span"
+)
 
 const servicesSQL = `SELECT service_name, first_seen, last_seen, total_spans FROM services ORDER BY service_name`
 
 // Services lists all services by name.
-func (x *Index) Services(ctx context.Context) ([]Service, error) {
-	return list(ctx, x, "services", servicesSQL, func(rows *sql.Rows, s *Service) error {
-		return rows.Scan(&s.Name, &s.FirstSeen, &s.LastSeen, &s.TotalSpans)
+func (x *Index) Services(ctx context.Context) ([]span.Service, error) {
+	return list(ctx, x, "services", servicesSQL, func(rows *sql.Rows, s *span.Service) error {
+		err := rows.Scan(&s.Name, &s.FirstSeen, &s.LastSeen, &s.TotalSpans)
+		s.FirstSeen, s.LastSeen = s.FirstSeen.UTC(), s.LastSeen.UTC()
+		return err
 	})
-}
-
-// IndexedFile is a row of the registry.
-type IndexedFile struct {
-	ID   int32
-	Path string
-	// ServiceName is the service with most spans in the file, "" if it has none.
-	ServiceName string
-	// MinTime and MaxTime are start times of the spans that the index has of the file, nil if it has none.
-	MinTime, MaxTime *time.Time
-	RowCount         int64
-	SizeBytes        int64
-	IndexedAt        time.Time
-	DuplicateCount   int64
-	SkippedCount     int64
 }
 
 const filesSQL = `
@@ -48,45 +28,81 @@ ORDER BY indexed_at DESC, file_id DESC
 LIMIT $1`
 
 // Files lists indexed files, the ones indexed last first, at most limit of them.
-func (x *Index) Files(ctx context.Context, limit int) ([]IndexedFile, error) {
-	return list(ctx, x, "files", filesSQL, func(rows *sql.Rows, f *IndexedFile) error {
-		return rows.Scan(&f.ID, &f.Path, &f.ServiceName, &f.MinTime, &f.MaxTime, &f.RowCount, &f.SizeBytes, &f.IndexedAt,
+func (x *Index) Files(ctx context.Context, limit int) ([]span.IndexedFile, error) {
+	return list(ctx, x, "files", filesSQL, func(rows *sql.Rows, f *span.IndexedFile) error {
+		err := rows.Scan(&f.ID, &f.Path, &f.ServiceName, &f.MinTime, &f.MaxTime, &f.RowCount, &f.SizeBytes, &f.IndexedAt,
 			&f.DuplicateCount, &f.SkippedCount)
+		f.MinTime, f.MaxTime, f.IndexedAt = utc(f.MinTime), utc(f.MaxTime), f.IndexedAt.UTC()
+		return err
 	}, limit)
 }
 
-// FailedFile is a file that could not be indexed.
-type FailedFile struct {
-	Path       string
-	Type       ErrorType
-	Message    string
-	Size       int64
-	FailedAt   time.Time
-	RetryCount int
-	// Due: the next pass tries it again even if it has not changed.
-	Due bool
-}
-
 const failedSQL = `
-SELECT file_path, error_type, error_message, file_size, failed_at, retry_count, file_mtime IS NULL
+SELECT file_path, error_type, error_message, file_size, failed_at, retry_count, file_mtime IS NULL, retry_at
 FROM failed_parquet_files
 ORDER BY file_path`
 
 // Failed lists the files that could not be indexed.
-func (x *Index) Failed(ctx context.Context) ([]FailedFile, error) {
-	return list(ctx, x, "failed files", failedSQL, func(rows *sql.Rows, f *FailedFile) error {
-		return rows.Scan(&f.Path, &f.Type, &f.Message, &f.Size, &f.FailedAt, &f.RetryCount, &f.Due)
+func (x *Index) Failed(ctx context.Context) ([]span.FailedFile, error) {
+	return list(ctx, x, "failed files", failedSQL, func(rows *sql.Rows, f *span.FailedFile) error {
+		err := rows.Scan(&f.Path, &f.ErrorType, &f.Message, &f.Size, &f.FailedAt, &f.RetryCount, &f.Due, &f.RetryAt)
+		f.FailedAt, f.RetryAt = f.FailedAt.UTC(), utc(f.RetryAt)
+		return err
 	})
+}
+
+// Totals are what the index holds.
+type Totals struct {
+	Files, Spans int64
+	// Failed counts failed files by error type.
+	Failed map[string]int64
+}
+
+const (
+	totalsSQL = `
+SELECT count(*), CAST(coalesce(sum(row_count - duplicate_count - skipped_count), 0) AS BIGINT) FROM parquet_files`
+	failedTotalsSQL = `SELECT error_type, count(*) FROM failed_parquet_files GROUP BY error_type`
+)
+
+// Totals counts what the index holds.
+func (x *Index) Totals(ctx context.Context) (Totals, error) {
+	totals := Totals{Failed: make(map[string]int64)}
+	rows, err := list(ctx, x, "totals", totalsSQL, func(rows *sql.Rows, t *Totals) error { return rows.Scan(&t.Files, &t.Spans) })
+	if err != nil {
+		return totals, err
+	}
+	totals.Files, totals.Spans = rows[0].Files, rows[0].Spans
+	_, err = list(ctx, x, "totals", failedTotalsSQL, func(rows *sql.Rows, _ *struct{}) error {
+		var kind string
+		var files int64
+		err := rows.Scan(&kind, &files)
+		totals.Failed[kind] = files
+		return err
+	})
+	return totals, err
+}
+
+func utc(t *time.Time) *time.Time {
+	if t == nil {
+		return nil
+	}
+	inUTC := t.UTC()
+	return &inUTC
 }
 
 // list reads all rows of a query.
 func list[T any](ctx context.Context, x *Index, what, query string, scan func(*sql.Rows, *T) error, args ...any) ([]T, error) {
-	rows, err := x.db.QueryContext(ctx, query, args...)
+	db, release, err := x.reader()
+	if err != nil {
+		return nil, fmt.Errorf("list %s: %w", what, err)
+	}
+	defer release()
+	rows, err := db.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, fmt.Errorf("list %s: %w", what, err)
 	}
 	defer func() { _ = rows.Close() }()
-	var all []T
+	all := []T{}
 	for rows.Next() {
 		var one T
 		if err := scan(rows, &one); err != nil {
@@ -100,9 +116,6 @@ func list[T any](ctx context.Context, x *Index, what, query string, scan func(*s
 	return all, nil
 }
 
-// ErrNotFailed says that a file is not among the failed ones.
-var ErrNotFailed = errors.New("is not among the failed files: see `spanlake failed`")
-
 const (
 	retrySQL    = `UPDATE failed_parquet_files SET file_mtime = NULL WHERE file_path = $1`
 	retryAllSQL = `UPDATE failed_parquet_files SET file_mtime = NULL`
@@ -115,7 +128,7 @@ func (x *Index) Retry(ctx context.Context, path string) error {
 		return fmt.Errorf("retry %s: %w", path, err)
 	}
 	if count == 0 {
-		return fmt.Errorf("%s %w", path, ErrNotFailed)
+		return fmt.Errorf("%s %w", path, span.ErrNotFailed)
 	}
 	return nil
 }
@@ -130,6 +143,11 @@ func (x *Index) RetryAll(ctx context.Context) (int64, error) {
 }
 
 func (x *Index) update(ctx context.Context, statement string, args ...any) (int64, error) {
+	unlock, err := x.lockWriter(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer unlock()
 	result, err := x.conn.ExecContext(ctx, statement, args...)
 	if err != nil {
 		return 0, err

@@ -80,7 +80,12 @@ const boundKey = `coalesce(TRY_CAST($1 AS UUID), CAST(md5($1) AS UUID))`
 
 // TraceSpans lists the spans of one trace by start time. A trace that is not in the index has none.
 func (x *Index) TraceSpans(ctx context.Context, traceID string) ([]SpanSummary, error) {
-	rows, err := x.db.QueryContext(ctx, traceSpansSQL, traceID)
+	db, release, err := x.reader()
+	if err != nil {
+		return nil, fmt.Errorf("look trace %q up: %w", traceID, err)
+	}
+	defer release()
+	rows, err := db.QueryContext(ctx, traceSpansSQL, traceID)
 	if err != nil {
 		return nil, fmt.Errorf("look trace %q up: %w", traceID, err)
 	}

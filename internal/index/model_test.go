@@ -114,8 +114,8 @@ func TestTheIndexIsWhatTheLakeHolds(t *testing.T) {
 					history = append(history, m.step(t, f.lake))
 				}
 				summary := f.sync()
-				history = append(history, fmt.Sprintf("sync: %+v", summary.BatchResult))
-				if summary.FilesFailed != len(m.damaged) || int(summary.FilesFound) != len(m.damaged)+len(m.files) {
+				history = append(history, fmt.Sprintf("sync: %+v", summary))
+				if summary.FilesFailed != int64(len(m.damaged)) || int(summary.FilesFound) != len(m.damaged)+len(m.files) {
 					t.Errorf("Sync() = %+v, but the lake has %d sound and %d damaged files", summary, len(m.files), len(m.damaged))
 				}
 				got, want := f.column(modelSQL), m.distinct()

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"testing"
 
+	"github.com/spanlake/spanlake/internal/span"
 	"github.com/spanlake/spanlake/internal/testkit"
 )
 
@@ -24,7 +25,7 @@ func TestFilesWithOddNames(t *testing.T) {
 	for i, name := range oddNames {
 		f.lake.Spans(t, name, testkit.Span(i, i+1))
 	}
-	if summary := f.sync(); summary.FilesIndexed != len(oddNames) {
+	if summary := f.sync(); summary.FilesIndexed != int64(len(oddNames)) {
 		t.Errorf("Sync() = %+v\n%s", summary, f.logs)
 	}
 	want := slices.Sorted(slices.Values(oddNames))
@@ -55,7 +56,7 @@ func TestFoldersWithOddNames(t *testing.T) {
 			}
 			// Queries of users are confined to the lake, whatever its name.
 			var rows int
-			err := f.Select(t.Context(), "SELECT * FROM span_metadata", Text, func([]string) error { return nil }, func([]*string) error { rows++; return nil })
+			err := f.Select(t.Context(), "SELECT * FROM span_metadata", span.FormText, func([]string) error { return nil }, func([]*string) error { rows++; return nil })
 			if err != nil || rows != 3 {
 				t.Errorf("Select() = %d rows, %v", rows, err)
 			}

@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 	"unicode"
 
@@ -22,7 +23,7 @@ import (
 )
 
 // schemaVersion is written into new indexes; another version is not opened. Raise it with every change of schema.sql.
-const schemaVersion = 1
+const schemaVersion = 2
 
 //go:embed schema.sql
 var schemaSQL string
@@ -59,19 +60,28 @@ type Options struct {
 	Log *slog.Logger
 }
 
-// Index is an open index. One process opens a path at most once for writing at a time; its methods that write are not
-// to be called concurrently.
+// Index is an open index. One process opens a path at most once for writing at a time. Its methods may be called from
+// several goroutines: those that write take turns, and those that read wait for none.
 type Index struct {
 	opts Options
 	log  *slog.Logger
 	lake string // absolute
-	db   *sql.DB
+
+	// handles guards db and conn, which are nil while the database could not be opened again; see revive.
+	handles sync.RWMutex
+	db      *sql.DB
+	// writing is held by what writes, since all of it happens on conn.
+	writing sync.Mutex
 	// conn runs everything that writes, since temporary tables belong to a connection.
 	conn *sql.Conn
 	// revived counts how often the database had to be opened again, which empties the temporary tables.
 	revived int
+
+	backlog backlog
 	// partSpans is about how many spans Verify looks at in one part; tests make it small.
 	partSpans int64
+	// now is time.Now; tests set the clock.
+	now func() time.Time
 }
 
 // Open opens the index of o.Path, and creates it if it is not there and not o.ReadOnly.
@@ -93,32 +103,42 @@ func Open(ctx context.Context, o Options) (*Index, error) {
 	if strings.ContainsAny(path, "?#%") || strings.ContainsFunc(path, unicode.IsControl) {
 		return nil, &UnusableError{Path: path, Reason: "has a name that DuckDB's driver cannot open: choose one without ? # % and control characters"}
 	}
-	if err := prepareFile(ctx, o); err != nil {
+	x := &Index{opts: o, log: o.Log, lake: lake, partSpans: partSpans, now: time.Now}
+	if err := x.connect(ctx); err != nil {
 		return nil, err
-	}
-	db, err := openDuckDB(ctx, o)
-	if err != nil {
-		return nil, explainOpenError(o, err)
-	}
-	x := &Index{opts: o, log: o.Log, lake: lake, db: db, partSpans: partSpans}
-	if err := x.checkSchema(ctx); err != nil {
-		return nil, errors.Join(err, db.Close())
-	}
-	if err := x.confine(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("confine DuckDB to the lake %s: %w", lake, err), db.Close())
-	}
-	if x.conn, err = db.Conn(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("connect to index %s: %w", path, err), db.Close())
-	}
-	if _, err := x.conn.ExecContext(ctx, tempTablesSQL); err != nil {
-		return nil, errors.Join(fmt.Errorf("prepare index %s: %w", path, err), x.Close())
 	}
 	return x, nil
 }
 
+// connect opens the database and the connection that writes.
+func (x *Index) connect(ctx context.Context) error {
+	if err := prepareFile(ctx, x.opts); err != nil {
+		return err
+	}
+	db, err := openDuckDB(ctx, x.opts)
+	if err != nil {
+		return explainOpenError(x.opts, err)
+	}
+	if err := x.checkSchema(ctx, db); err != nil {
+		return errors.Join(err, db.Close())
+	}
+	if err := x.confine(ctx, db); err != nil {
+		return errors.Join(fmt.Errorf("confine DuckDB to the lake %s: %w", x.lake, err), db.Close())
+	}
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		return errors.Join(fmt.Errorf("connect to index %s: %w", x.opts.Path, err), db.Close())
+	}
+	if _, err := conn.ExecContext(ctx, tempTablesSQL); err != nil {
+		return errors.Join(fmt.Errorf("prepare index %s: %w", x.opts.Path, err), conn.Close(), db.Close())
+	}
+	x.db, x.conn = db, conn
+	return nil
+}
+
 // confine takes DuckDB's access to everything but the lake and its own files away, for good: no query and no file of
 // the lake can make it touch anything else.
-func (x *Index) confine(ctx context.Context) error {
+func (x *Index) confine(ctx context.Context, db *sql.DB) error {
 	for _, statement := range []string{
 		// Not a matter of access, but the last chance to set it: days and times mean UTC, wherever the machine stands.
 		"SET GLOBAL TimeZone = 'UTC'",
@@ -127,17 +147,9 @@ func (x *Index) confine(ctx context.Context) error {
 		"SET GLOBAL enable_external_access = false",
 		"SET GLOBAL lock_configuration = true",
 	} {
-		if _, err := x.db.ExecContext(ctx, statement); err != nil {
+		if _, err := db.ExecContext(ctx, statement); err != nil {
 			return err
 		}
-	}
-	return nil
-}
-
-// Close writes what is left in the write-ahead log into the database and gives the file free.
-func (x *Index) Close() error {
-	if err := errors.Join(x.conn.Close(), x.db.Close()); err != nil {
-		return fmt.Errorf("close index %s: %w", x.opts.Path, err)
 	}
 	return nil
 }
@@ -342,20 +354,20 @@ func explainOpenError(o Options, err error) error {
 }
 
 // checkSchema makes sure that the database is an index of this version.
-func (x *Index) checkSchema(ctx context.Context) error {
+func (x *Index) checkSchema(ctx context.Context, db *sql.DB) error {
 	// One table alone could be anybody's: a rebuild replaces what this takes for an index.
 	const hasTableSQL = `
 SELECT count(DISTINCT table_name) = 3 FROM duckdb_tables()
 WHERE table_name IN ('schema_version', 'parquet_files', 'span_metadata') AND NOT temporary`
 	var ours bool
-	if err := x.db.QueryRowContext(ctx, hasTableSQL).Scan(&ours); err != nil {
+	if err := db.QueryRowContext(ctx, hasTableSQL).Scan(&ours); err != nil {
 		return fmt.Errorf("read schema of %s: %w", x.opts.Path, err)
 	}
 	if !ours {
 		return &UnusableError{Path: x.opts.Path, Reason: "is a DuckDB database but not a Spanlake index: choose another --db"}
 	}
 	var version int
-	if err := x.db.QueryRowContext(ctx, "SELECT version FROM schema_version").Scan(&version); err != nil {
+	if err := db.QueryRowContext(ctx, "SELECT version FROM schema_version").Scan(&version); err != nil {
 		return &UnusableError{Path: x.opts.Path, Rebuildable: true, Reason: "has no schema version: run `spanlake rebuild`", Err: err}
 	}
 	switch {

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+
+	"github.com/spanlake/spanlake/internal/span"
 )
 
 // parseSQL only parses: preparing a statement binds it, and binding an EXPORT DATABASE already makes its folder.
@@ -40,12 +42,12 @@ func checkSelect(ctx context.Context, conn *sql.Conn, query string) error {
 	const notSelect = "not implemented"
 	switch {
 	case parsed.Error && parsed.Type == notSelect, !parsed.Error && len(parsed.Statements) != 1:
-		return &QueryError{ErrNotSelect}
+		return &span.QueryError{Err: ErrNotSelect}
 	case parsed.Error:
-		return &QueryError{errors.New(parsed.Message)}
+		return &span.QueryError{Err: errors.New(parsed.Message)}
 	}
 	if name := actingFunction(parsed.Statements); name != "" {
-		return &QueryError{fmt.Errorf("the query calls %s, which does more than read", name)}
+		return &span.QueryError{Err: fmt.Errorf("the query calls %s, which does more than read", name)}
 	}
 	return nil
 }

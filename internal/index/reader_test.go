@@ -205,7 +205,7 @@ func TestSeveralLayoutsInOneBatch(t *testing.T) {
 		f.lake.Table(t, fmt.Sprintf("%d.parquet", i), table.With("trace_id", fmt.Sprintf("printf('%%032x', %d)", i)).
 			With("name", fmt.Sprintf("'of %d.parquet'", i)))
 	}
-	if summary := f.sync(); summary.FilesIndexed != len(shapes) || summary.SpansIndexed != int64(len(shapes)) {
+	if summary := f.sync(); summary.FilesIndexed != int64(len(shapes)) || summary.SpansIndexed != int64(len(shapes)) {
 		t.Errorf("Sync() = %+v", summary)
 	}
 	f.expect("SELECT count(*) FROM span_metadata JOIN parquet_files USING (file_id) WHERE name <> 'of ' || file_path", "0")

@@ -94,7 +94,7 @@ func TestAnInfiniteStartCostsItsRow(t *testing.T) {
 			f.lake.Table(t, "sound.parquet", testkit.SpanTable(2).With("trace_id", "'sound'"))
 			for range 2 {
 				summary := f.sync()
-				if summary.FilesIndexed+int(summary.FilesUnchanged) != 2 || summary.FilesFailed != 0 {
+				if summary.FilesIndexed+summary.FilesUnchanged != 2 || summary.FilesFailed != 0 {
 					t.Errorf("Sync() = %+v\n%s", summary, f.logs)
 				}
 				f.expectSpans(4 - tc.skipped)

@@ -20,15 +20,15 @@ const (
 
 // Rebuild makes the index of o anew from the lake, in a file beside the old one, and puts it in its place when it is
 // whole. Until then the old one can be read. Errors leave the old one as it is.
-func Rebuild(ctx context.Context, o Options, listing iter.Seq2[span.File, error], so SyncOptions) (Summary, error) {
+func Rebuild(ctx context.Context, o Options, listing iter.Seq2[span.File, error], so SyncOptions) (span.Summary, error) {
 	path, err := realPath(o.Path)
 	if err != nil {
-		return Summary{}, fmt.Errorf("rebuild: %w", err)
+		return span.Summary{}, fmt.Errorf("rebuild: %w", err)
 	}
 	o.Path = path
 	damaged, err := checkReplaceable(ctx, o)
 	if err != nil {
-		return Summary{}, fmt.Errorf("rebuild: %w", err)
+		return span.Summary{}, fmt.Errorf("rebuild: %w", err)
 	}
 	fresh := o
 	fresh.Path += rebuildSuffix
@@ -55,17 +55,17 @@ func Rebuild(ctx context.Context, o Options, listing iter.Seq2[span.File, error]
 }
 
 // buildFresh indexes the whole lake into a new database.
-func buildFresh(ctx context.Context, o Options, listing iter.Seq2[span.File, error], so SyncOptions) (Summary, error) {
+func buildFresh(ctx context.Context, o Options, listing iter.Seq2[span.File, error], so SyncOptions) (span.Summary, error) {
 	if holder, err := lockHolder(o.Path, false); err == nil && holder != nil {
-		return Summary{}, holder
+		return span.Summary{}, holder
 	}
 	// What an interrupted rebuild left.
 	if err := removeDatabase(o.Path); err != nil {
-		return Summary{}, err
+		return span.Summary{}, err
 	}
 	x, err := Open(ctx, o)
 	if err != nil {
-		return Summary{}, err
+		return span.Summary{}, err
 	}
 	summary, err := x.Sync(ctx, complete(listing), so)
 	return summary, errors.Join(err, x.Close())

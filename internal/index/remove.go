@@ -2,12 +2,9 @@ package index
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"slices"
-
-	"github.com/duckdb/duckdb-go/v2"
 
 	"github.com/spanlake/spanlake/internal/span"
 )
@@ -126,6 +123,11 @@ func (x *Index) stat(it *item) (span.File, error) {
 func (b *batch) remove(ctx context.Context) error {
 	var old, forgotten, unread []int32
 	for _, it := range b.items {
+		if it.retire {
+			if err := b.recordRetired(ctx, it); err != nil {
+				return err
+			}
+		}
 		if it.removed() {
 			old = append(old, it.oldID)
 			if !it.again {
@@ -165,12 +167,6 @@ func (b *batch) remove(ctx context.Context) error {
 	return nil
 }
 
-const recordFailureSQL = `
-INSERT INTO failed_parquet_files VALUES ($1, $2, $3, $4, now(), 0, make_timestamp($5::BIGINT))
-ON CONFLICT (file_path) DO UPDATE SET error_type = excluded.error_type, error_message = excluded.error_message,
-	file_size = excluded.file_size, failed_at = excluded.failed_at, retry_count = retry_count + 1,
-	file_mtime = excluded.file_mtime`
-
 // recordFailures notes the files that cannot be indexed, and forgets earlier failures of the others.
 func (b *batch) recordFailures(ctx context.Context) error {
 	var cleared []string
@@ -182,8 +178,7 @@ func (b *batch) recordFailures(ctx context.Context) error {
 			continue
 		}
 		b.result.FilesFailed++
-		if _, err := b.tx.ExecContext(ctx, recordFailureSQL, it.file.Path, string(it.failure.Type), it.failure.Err.Error(),
-			it.file.Size, it.file.ModTime.UnixMicro()); err != nil {
+		if err := b.recordFailure(ctx, it); err != nil {
 			return fmt.Errorf("record failure of %s: %w", it.file.Path, err)
 		}
 	}
@@ -191,26 +186,5 @@ func (b *batch) recordFailures(ctx context.Context) error {
 		cleared); err != nil {
 		return fmt.Errorf("clear failures: %w", err)
 	}
-	return nil
-}
-
-// revive opens the database again if an error has made DuckDB refuse all further work on it, as internal errors do. What
-// was committed is there again; the transaction that failed and the temporary tables are not.
-func (x *Index) revive(ctx context.Context) error {
-	_, err := x.conn.ExecContext(ctx, "SELECT 1")
-	var duck *duckdb.Error
-	if err == nil || !errors.As(err, &duck) {
-		return err
-	}
-	x.log.Warn("DuckDB stopped working on the index after an internal error, opening it again", "index", x.opts.Path, "error", err)
-	// Both report the error that brought us here.
-	_ = x.conn.Close()
-	_ = x.db.Close()
-	fresh, err := Open(ctx, x.opts)
-	if err != nil {
-		return fmt.Errorf("open the index again: %w", err)
-	}
-	x.db, x.conn = fresh.db, fresh.conn
-	x.revived++
 	return nil
 }

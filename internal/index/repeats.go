@@ -17,7 +17,8 @@ const (
 // tempTablesSQL makes what a batch works with.
 const tempTablesSQL = `
 CREATE TEMP TABLE lake_scan (path VARCHAR, size BIGINT, mtime BIGINT);
-CREATE TEMP TABLE lake_pending (seq BIGINT, path VARCHAR, size BIGINT, mtime BIGINT);
+CREATE TEMP TABLE lake_scope (place VARCHAR);
+CREATE TEMP TABLE lake_pending (path VARCHAR, size BIGINT, mtime BIGINT, gone BOOLEAN);
 CREATE TEMP TABLE batch_traces (trace_id VARCHAR, file_id INTEGER, lookup_key UUID);
 CREATE TEMP TABLE repeated_traces (trace_id VARCHAR);
 CREATE TEMP TABLE dropped_spans (file_id INTEGER, first_file_id INTEGER, span_count BIGINT);

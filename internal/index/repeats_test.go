@@ -2,6 +2,7 @@ package index
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -72,7 +73,7 @@ func TestTheFirstOfRepeatsWins(t *testing.T) {
 			t.Run(name+" "+tc.how, func(t *testing.T) {
 				t.Parallel()
 				f := newFixture(t, batchSize(tc.batch))
-				for i, spans := range tc.files {
+				for i, spans := range slices.Backward(tc.files) { // the newest batch goes first
 					f.lake.Spans(t, string(rune('a'+i))+".parquet", append(spans, testkit.Span(50+i, 50+i))...)
 				}
 				if summary := f.sync(); summary.Duplicates != 2 || summary.SpansIndexed != 1+int64(len(tc.files)) {
@@ -165,7 +166,7 @@ func TestFilesThatAreGone(t *testing.T) {
 	f.lake.Put(t, "day=1/bad.parquet", []byte("no Parquet"))
 	f.sync()
 	f.lake.Remove(t, "day=1")
-	if summary := f.syncWith(SyncOptions{KeepMissing: true}); summary.FilesRemoved != 0 || summary.FilesFound != 1 {
+	if summary := f.syncWith(SyncOptions{LookOptions: LookOptions{KeepMissing: true}}); summary.FilesRemoved != 0 || summary.FilesFound != 1 {
 		t.Errorf("Sync() that keeps what is missing = %+v", summary)
 	}
 	f.expectSpans(15)

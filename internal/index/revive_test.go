@@ -49,7 +49,7 @@ func TestAPassGoesOnAfterTheIndexWasOpenedAgain(t *testing.T) {
 		f.lake.Spans(t, fmt.Sprintf("%d.parquet", i), testkit.Span(i, i))
 	}
 	f.lake.Put(t, "2-bad.parquet", []byte("no Parquet"))
-	if summary := f.sync(); !revived || summary.FilesFound != 6 || summary.FilesIndexed+int(summary.FilesUnchanged) != 5 {
+	if summary := f.sync(); !revived || summary.FilesFound != 6 || summary.FilesIndexed+summary.FilesUnchanged != 5 {
 		t.Errorf("Sync() = %+v", summary)
 	}
 	f.expectSpans(5)

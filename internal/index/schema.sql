@@ -59,7 +59,9 @@ CREATE TABLE failed_parquet_files (
     file_size     BIGINT NOT NULL,
     failed_at     TIMESTAMPTZ NOT NULL,
     retry_count   INTEGER NOT NULL,
-    file_mtime    TIMESTAMPTZ               -- null: try the file again
+    file_mtime    TIMESTAMPTZ,              -- null: try the file again
+    retry_at      TIMESTAMPTZ,              -- when it is tried again unchanged; null: not before it changes
+    tries         INTEGER NOT NULL          -- without success since it changed last
 );
 
 CREATE VIEW daily_stats AS
@@ -98,4 +100,11 @@ CREATE TABLE file_repeats (
     file_id       INTEGER NOT NULL,
     first_file_id INTEGER NOT NULL,
     span_count    BIGINT NOT NULL
+);
+
+-- Files that retention has taken out of the index and that are still to be deleted from the lake.
+CREATE TABLE retired_files (
+    file_path  VARCHAR NOT NULL UNIQUE,
+    size_bytes BIGINT NOT NULL,
+    mtime      BIGINT NOT NULL              -- microseconds since 1970
 );

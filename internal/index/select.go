@@ -10,32 +10,17 @@ import (
 	"strings"
 
 	"github.com/duckdb/duckdb-go/v2"
+
+	"github.com/spanlake/spanlake/internal/span"
 )
 
 // ErrNotSelect says that a statement does more than read.
 var ErrNotSelect = errors.New("only one statement that reads is allowed: SELECT, FROM, WITH, VALUES, DESCRIBE, SHOW or SUMMARIZE")
 
-// QueryError says what is wrong with a query that a user wrote.
-type QueryError struct{ Err error }
-
-func (e *QueryError) Error() string { return e.Err.Error() }
-
-func (e *QueryError) Unwrap() error { return e.Err }
-
-// Form says how DuckDB renders the rows of a query.
-type Form int
-
-const (
-	// Text renders each value as text, as a cast to VARCHAR does.
-	Text Form = iota
-	// JSON renders each row as one JSON object, in a single column.
-	JSON
-)
-
-// wrap renders the rows of a query that is known to be a single SELECT. DuckDB's function query parses it on its own,
+// renderSQL renders the rows of a query that is known to be a single SELECT. DuckDB's function query parses it on its own,
 // so that a comment or a semicolon at its end means what it always does.
-func (f Form) wrap(query string, columns []string) string {
-	if f == JSON {
+func renderSQL(form span.Form, query string, columns []string) string {
+	if form == span.FormJSON {
 		row := "whole_row"
 		for slices.ContainsFunc(columns, func(c string) bool { return strings.EqualFold(c, row) }) {
 			row += "_" // a column of that name would hide the row
@@ -52,9 +37,14 @@ func quote(text string) string { return "'" + strings.ReplaceAll(text, "'", "''"
 // during the call only. The query sees the tables of the index and may read the files of the lake, and nothing else of
 // the machine.
 //
-// Errors: *QueryError if the query is at fault, ErrNotSelect in it if it would write; or what header and row return.
-func (x *Index) Select(ctx context.Context, query string, form Form, header func(columns []string) error, row func(values []*string) error) error {
-	conn, err := x.db.Conn(ctx)
+// Errors: *span.QueryError if the query is at fault, ErrNotSelect in it if it would write; or what header and row return.
+func (x *Index) Select(ctx context.Context, query string, form span.Form, header func(columns []string) error, row func(values []*string) error) error {
+	db, release, err := x.reader()
+	if err != nil {
+		return fmt.Errorf("query: %w", err)
+	}
+	defer release()
+	conn, err := db.Conn(ctx)
 	if err != nil {
 		return fmt.Errorf("query: %w", err)
 	}
@@ -72,7 +62,7 @@ func (x *Index) Select(ctx context.Context, query string, form Form, header func
 		if err := errors.Join(err, asked.Close()); err != nil {
 			return fmt.Errorf("query: %w", err)
 		}
-		rendered, err := prepareSelect(duck, form.wrap(query, columns))
+		rendered, err := prepareSelect(duck, renderSQL(form, query, columns))
 		if err != nil {
 			return err
 		}
@@ -82,7 +72,7 @@ func (x *Index) Select(ctx context.Context, query string, form Form, header func
 			return queryError(ctx, err)
 		}
 		defer func() { _ = rows.Close() }() // nothing was written
-		if form == JSON {
+		if form == span.FormJSON {
 			return eachRow(ctx, rows, header, func(values []*string) error {
 				*values[0] = finiteJSON(*values[0])
 				return row(values)
@@ -144,17 +134,17 @@ func prepareSelect(conn *duckdb.Conn, query string) (*duckdb.Stmt, error) {
 	prepared, err := conn.Prepare(query)
 	if err != nil {
 		if _, ok := errors.AsType[*duckdb.Error](err); ok {
-			return nil, &QueryError{err}
+			return nil, &span.QueryError{Err: err}
 		}
-		return nil, &QueryError{ErrNotSelect} // the driver counted the statements
+		return nil, &span.QueryError{Err: ErrNotSelect} // the driver counted the statements
 	}
 	statement := prepared.(*duckdb.Stmt)
 	// The settings alone would let a COPY write into the lake.
 	if kind, err := statement.StatementType(); err != nil || kind != duckdb.STATEMENT_TYPE_SELECT {
-		return nil, &QueryError{errors.Join(ErrNotSelect, err, statement.Close())}
+		return nil, &span.QueryError{Err: errors.Join(ErrNotSelect, err, statement.Close())}
 	}
 	if n := statement.NumInput(); n != 0 {
-		return nil, &QueryError{errors.Join(fmt.Errorf("the query has %d parameters, but there is nothing to fill them with", n), statement.Close())}
+		return nil, &span.QueryError{Err: errors.Join(fmt.Errorf("the query has %d parameters, but there is nothing to fill them with", n), statement.Close())}
 	}
 	return statement, nil
 }
@@ -171,7 +161,7 @@ func queryError(ctx context.Context, err error) error {
 	case ok && duck.Type == duckdb.ErrorTypeFatal:
 		return fmt.Errorf("query: %w", err)
 	}
-	return &QueryError{err}
+	return &span.QueryError{Err: err}
 }
 
 func eachRow(ctx context.Context, rows driver.Rows, header func([]string) error, row func([]*string) error) error {

@@ -3,9 +3,11 @@ package index
 import (
 	"encoding/json"
 	"testing"
+
+	"github.com/spanlake/spanlake/internal/span"
 )
 
-// What DuckDB renders as JSON is JSON, whatever the numbers and the names are.
+// What DuckDB renders as JSON is span.FormJSON, whatever the numbers and the names are.
 func TestSelectAsJSONIsJSON(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -15,7 +17,7 @@ func TestSelectAsJSONIsJSON(t *testing.T) {
 		`SELECT 'NaN, "-Infinity" \ Infinity' AS text, 'NaN'::FLOAT AS f`: `{"text":"NaN, \"-Infinity\" \\ Infinity","f":null}`,
 		"SELECT 1 AS whole_row, 2 AS Whole_Row_":                          `{"whole_row":1,"Whole_Row_":2}`,
 	} {
-		_, objects, err := f.selected(query, JSON)
+		_, objects, err := f.selected(query, span.FormJSON)
 		if err != nil || len(objects) != 1 {
 			t.Errorf("Select(%s) = %v, %v", query, objects, err)
 			continue

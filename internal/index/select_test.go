@@ -16,7 +16,7 @@ import (
 )
 
 // selected runs a query and returns its columns, and its rows with a bar between values.
-func (f *fixture) selected(query string, form Form) (columns, rows []string, err error) {
+func (f *fixture) selected(query string, form span.Form) (columns, rows []string, err error) {
 	f.t.Helper()
 	err = f.Select(f.t.Context(), query, form, func(names []string) error { columns = slices.Clone(names); return nil },
 		func(values []*string) error {
@@ -97,11 +97,11 @@ func TestSelectAnswers(t *testing.T) {
 			[]string{"a"}, []string{`{"n": 2}`}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			columns, rows, err := f.selected(tc.query, Text)
+			columns, rows, err := f.selected(tc.query, span.FormText)
 			if err != nil || tc.columns != nil && !slices.Equal(columns, tc.columns) || !slices.Equal(rows, tc.rows) {
 				t.Errorf("Select(%s) = %q, %q, %v", tc.query, columns, rows, err)
 			}
-			_, objects, err := f.selected(tc.query, JSON)
+			_, objects, err := f.selected(tc.query, span.FormJSON)
 			if err != nil || len(objects) != len(tc.rows) {
 				t.Errorf("Select(%s) as JSON = %q, %v", tc.query, objects, err)
 			}
@@ -113,7 +113,7 @@ func TestSelectAnswers(t *testing.T) {
 		})
 	}
 	for _, query := range []string{"DESCRIBE services", "SHOW TABLES", "SUMMARIZE services", "DESCRIBE SELECT 1"} {
-		if columns, rows, err := f.selected(query, Text); err != nil || len(rows) == 0 || len(columns) == 0 {
+		if columns, rows, err := f.selected(query, span.FormText); err != nil || len(rows) == 0 || len(columns) == 0 {
 			t.Errorf("Select(%s) = %q, %q, %v", query, columns, rows, err)
 		}
 	}
@@ -124,7 +124,7 @@ func TestSelectKeepsTheOrder(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, func(o *Options) { o.Threads = 4 })
 	last, n := -1, 0
-	err := f.Select(t.Context(), "SELECT i::BIGINT AS i FROM range(1000000) r(i) ORDER BY i", Text, func([]string) error { return nil }, func(values []*string) error {
+	err := f.Select(t.Context(), "SELECT i::BIGINT AS i FROM range(1000000) r(i) ORDER BY i", span.FormText, func([]string) error { return nil }, func(values []*string) error {
 		var at int
 		if err := json.Unmarshal([]byte(*values[0]), &at); err != nil {
 			return err
@@ -157,7 +157,7 @@ func TestSelectRefuses(t *testing.T) {
 	}
 	for name, tc := range map[string]struct {
 		query string
-		is    error // nil: any *QueryError
+		is    error // nil: any *span.QueryError
 	}{
 		"copy into the lake":           {"COPY (SELECT 1) TO '" + inside + "'", ErrNotSelect},
 		"copy elsewhere":               {"COPY (SELECT 1) TO '" + outside + ".made'", nil},
@@ -219,10 +219,10 @@ func TestSelectRefuses(t *testing.T) {
 		"a zero byte":                  {"SELECT 1\x00; DELETE FROM services", nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			for _, form := range []Form{Text, JSON} {
+			for _, form := range []span.Form{span.FormText, span.FormJSON} {
 				_, rows, err := f.selected(tc.query, form)
-				if _, ok := errors.AsType[*QueryError](err); !ok {
-					t.Errorf("Select(%s) = %.200q, %v; want a *QueryError", tc.query, rows, err)
+				if _, ok := errors.AsType[*span.QueryError](err); !ok {
+					t.Errorf("Select(%s) = %.200q, %v; want a *span.QueryError", tc.query, rows, err)
 				}
 				if tc.is != nil && !errors.Is(err, tc.is) {
 					t.Errorf("Select(%s) = %v; want %v", tc.query, err, tc.is)
@@ -237,7 +237,7 @@ func TestSelectRefuses(t *testing.T) {
 			}
 		})
 	}
-	if _, rows, err := f.selected("SELECT count(*) FROM services", Text); err != nil || !slices.Equal(rows, []string{"2"}) {
+	if _, rows, err := f.selected("SELECT count(*) FROM services", span.FormText); err != nil || !slices.Equal(rows, []string{"2"}) {
 		t.Errorf("afterwards: %q, %v", rows, err)
 	}
 }
@@ -255,11 +255,11 @@ func TestSelectDoesNotCallWhatWrites(t *testing.T) {
 			t.Parallel()
 			f := queryable(t)
 			inside := f.lake.Path("made")
-			_, rows, err := f.selected(fmt.Sprintf(query, inside), Text)
-			if wrong := (*QueryError)(nil); !errors.As(err, &wrong) {
-				t.Errorf("Select() = %q, %v; want a *QueryError", rows, err)
+			_, rows, err := f.selected(fmt.Sprintf(query, inside), span.FormText)
+			if wrong := (*span.QueryError)(nil); !errors.As(err, &wrong) {
+				t.Errorf("Select() = %q, %v; want a *span.QueryError", rows, err)
 			}
-			_, _, _ = f.selected("FROM glob('"+f.lake.Root+"/*')", Text) // something to be logged
+			_, _, _ = f.selected("FROM glob('"+f.lake.Root+"/*')", span.FormText) // something to be logged
 			if exists(inside) {
 				t.Error("a log is in the lake")
 			}
@@ -272,19 +272,19 @@ func TestSelectStopsWhenToldTo(t *testing.T) {
 	f := queryable(t)
 	enough := errors.New("enough")
 	ignore := func([]string) error { return nil }
-	if err := f.Select(t.Context(), "FROM range(1000000)", Text, func([]string) error { return enough }, func([]*string) error { return nil }); !errors.Is(err, enough) {
+	if err := f.Select(t.Context(), "FROM range(1000000)", span.FormText, func([]string) error { return enough }, func([]*string) error { return nil }); !errors.Is(err, enough) {
 		t.Errorf("when header returns an error: %v", err)
 	}
-	if err := f.Select(t.Context(), "FROM range(1000000)", Text, ignore, func([]*string) error { return enough }); !errors.Is(err, enough) {
+	if err := f.Select(t.Context(), "FROM range(1000000)", span.FormText, ignore, func([]*string) error { return enough }); !errors.Is(err, enough) {
 		t.Errorf("when row returns an error: %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	err := f.Select(ctx, "FROM range(5000000) r(i) SELECT hash(i)", Text, ignore, func([]*string) error { cancel(); return nil })
+	err := f.Select(ctx, "FROM range(5000000) r(i) SELECT hash(i)", span.FormText, ignore, func([]*string) error { cancel(); return nil })
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("when the context ends: %v", err)
 	}
 	// It goes on answering.
-	if _, rows, err := f.selected("SELECT 1", Text); err != nil || !slices.Equal(rows, []string{"1"}) {
+	if _, rows, err := f.selected("SELECT 1", span.FormText); err != nil || !slices.Equal(rows, []string{"1"}) {
 		t.Errorf("afterwards: %q, %v", rows, err)
 	}
 }
@@ -296,7 +296,7 @@ func TestSelectDoesNotKeepTheIndexFromIndexing(t *testing.T) {
 	f.lake.Spans(t, "a.parquet", testkit.Spans(1, 5)...)
 	f.sync()
 	for i := range 3 {
-		if _, rows, err := f.selected("SELECT count(*) FROM span_metadata", Text); err != nil || len(rows) != 1 {
+		if _, rows, err := f.selected("SELECT count(*) FROM span_metadata", span.FormText); err != nil || len(rows) != 1 {
 			t.Fatalf("Select() = %q, %v", rows, err)
 		}
 		f.lake.Spans(t, "a.parquet", testkit.Spans(1, 6+i)...)

@@ -2,21 +2,16 @@ package index
 
 import (
 	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
 	"fmt"
 	"iter"
 
+	"github.com/duckdb/duckdb-go/v2"
+
 	"github.com/spanlake/spanlake/internal/span"
 )
-
-// Difference is one way in which the index is not what the lake says it should be.
-type Difference struct {
-	// Check is what was compared: lake, footer, rows, uniqueness, services, file_services, lookup, registry or failed.
-	Check string
-	// Subject is a file, a service or a trace.
-	Subject string
-	// Problem says what is wrong.
-	Problem string
-}
 
 // check is a comparison within the index. Its query returns a row (subject, problem) for each difference.
 type check struct {
@@ -33,49 +28,176 @@ type check struct {
 // partSpans is how many spans a part of a check has.
 const partSpans = 4_000_000
 
+// VerifyOptions say what Verify takes for a difference.
+type VerifyOptions struct {
+	// Following: the index follows the lake in this process, so what it knows to be still to do is no difference.
+	Following bool
+}
+
 // Verify compares the index with the lake and with itself, and calls found for each difference. It returns how many
-// there are.
-func (x *Index) Verify(ctx context.Context, listing iter.Seq2[span.File, error], found func(Difference)) (int, error) {
-	p := pass{index: x}
-	v := verifier{index: x, found: found, known: p.known}
-	if err := p.list(ctx, listing); err != nil {
-		return 0, fmt.Errorf("verify: %w", err)
-	}
-	var files int64
-	if err := x.conn.QueryRowContext(ctx, countFilesSQL).Scan(&files); err != nil {
-		return v.count, fmt.Errorf("verify: %w", err)
-	}
-	for _, place := range p.unread {
-		switch {
-		case !p.summary.LakeAbsent:
-			v.report(Difference{"lake", place, "cannot be read"})
-		case files > 0:
-			v.report(Difference{"lake", place, "does not exist, though the index knows files of it: is it mounted?"})
-		}
-	}
-	for _, check := range checks() {
-		if err := v.inParts(ctx, check); err != nil {
-			return v.count, fmt.Errorf("verify: %s: %w", check.name, err)
-		}
-	}
-	// Last, since reading a damaged file can cost the connection that knows the listing.
-	if err := v.footers(ctx, listing); err != nil {
+// there are. The index can be written to meanwhile: what is compared is as it was at one moment.
+func (x *Index) Verify(ctx context.Context, listing iter.Seq2[span.File, error], o VerifyOptions, found func(span.Difference)) (int, error) {
+	v := verifier{index: x, listing: listing, options: o, found: found}
+	defer v.close()
+	if err := v.verify(ctx); err != nil {
 		return v.count, fmt.Errorf("verify: %w", err)
 	}
 	return v.count, nil
 }
 
+// verifier compares on a connection of its own, with its own copy of the listing.
 type verifier struct {
-	index *Index
-	found func(Difference)
-	// known tells whether the listing says what became of a file.
-	known func(path string) bool
-	count int
+	index   *Index
+	listing iter.Seq2[span.File, error]
+	options VerifyOptions
+	found   func(span.Difference)
+	look    look
+	conn    *sql.Conn
+	release func()
+	count   int
 }
 
-func (v *verifier) report(d Difference) {
+func (v *verifier) report(d span.Difference) {
 	v.count++
 	v.found(d)
+}
+
+func (v *verifier) verify(ctx context.Context) error {
+	if err := v.connect(ctx); err != nil {
+		return err
+	}
+	var files int64
+	if err := v.conn.QueryRowContext(ctx, countFilesSQL).Scan(&files); err != nil {
+		return err
+	}
+	for _, unread := range v.look.found.Unread {
+		switch {
+		case unread.Path != "." || !v.look.found.Absent:
+			v.report(span.Difference{Check: "lake", Subject: unread.Path, Problem: "cannot be read"})
+		case files > 0:
+			v.report(span.Difference{Check: "lake", Subject: unread.Path, Problem: "does not exist, though the index knows files of it: is it mounted?"})
+		}
+	}
+	for _, check := range checks() {
+		if err := v.inParts(ctx, check); err != nil {
+			return fmt.Errorf("%s: %w", check.name, err)
+		}
+	}
+	if _, err := v.conn.ExecContext(ctx, "COMMIT"); err != nil {
+		return err
+	}
+	// Last, since reading a damaged file can cost the connection that knows the listing.
+	return v.footers(ctx)
+}
+
+// connect takes a connection of its own, copies the listing to it and begins a transaction, which sees the index as it was
+// when the listing was made.
+func (v *verifier) connect(ctx context.Context) error {
+	x := v.index
+	unlock, err := x.lockWriter(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	v.look = look{index: x, whole: true}
+	if v.options.Following {
+		if v.look.found, err = x.look(ctx, span.WholeLake(v.listing), LookOptions{}); err != nil {
+			return err
+		}
+	} else if err := v.look.list(ctx, span.WholeLake(v.listing)); err != nil {
+		return fmt.Errorf("list files: %w", err)
+	}
+	db, release, err := x.reader()
+	if err != nil {
+		return err
+	}
+	v.release = release
+	if v.conn, err = db.Conn(ctx); err != nil {
+		return err
+	}
+	if _, err := v.conn.ExecContext(ctx, verifyTablesSQL); err != nil {
+		return err
+	}
+	if err := v.copyListing(ctx); err != nil {
+		return err
+	}
+	if _, err := v.conn.ExecContext(ctx, "BEGIN"); err != nil {
+		return err
+	}
+	// A transaction sees what was committed when it first looks.
+	return v.conn.QueryRowContext(ctx, countFilesSQL).Scan(new(int64))
+}
+
+const (
+	verifyTablesSQL = `
+CREATE OR REPLACE TEMP TABLE lake_scan (path VARCHAR, size BIGINT, mtime BIGINT);
+CREATE OR REPLACE TEMP TABLE lake_todo (path VARCHAR);`
+
+	scannedSQL = `SELECT path, size, mtime FROM lake_scan`
+	todoSQL    = `SELECT path FROM lake_pending`
+)
+
+// copyListing copies what the look found from the connection that writes.
+func (v *verifier) copyListing(ctx context.Context) error {
+	err := appendRows(v.conn, "lake_scan", func(add func(...driver.Value) error) error {
+		return v.index.eachRow(ctx, scannedSQL, func(scan func(...any) error) error {
+			var path string
+			var size, mtime int64
+			return errors.Join(scan(&path, &size, &mtime), add(path, size, mtime))
+		})
+	})
+	if err != nil || !v.options.Following {
+		return err
+	}
+	return appendRows(v.conn, "lake_todo", func(add func(...driver.Value) error) error {
+		for path := range v.index.backlog.unfinished {
+			if err := add(path); err != nil {
+				return err
+			}
+		}
+		return v.index.eachRow(ctx, todoSQL, func(scan func(...any) error) error {
+			var path string
+			return errors.Join(scan(&path), add(path))
+		})
+	})
+}
+
+func (v *verifier) close() {
+	if v.conn != nil {
+		// The connection goes back to the pool: without a transaction and without the tables.
+		_, _ = v.conn.ExecContext(context.Background(), "ROLLBACK")
+		_, _ = v.conn.ExecContext(context.Background(), "DROP TABLE IF EXISTS temp.lake_scan; DROP TABLE IF EXISTS temp.lake_todo")
+		_ = v.conn.Close()
+		v.conn = nil
+	}
+	if v.release != nil {
+		v.release()
+		v.release = nil
+	}
+}
+
+// recover makes everything anew if reading a damaged file has cost the database.
+func (v *verifier) recover(ctx context.Context) error {
+	_, err := v.conn.ExecContext(ctx, "SELECT 1")
+	var duck *duckdb.Error
+	if err == nil || !errors.As(err, &duck) {
+		return err
+	}
+	v.close()
+	unlock, err := v.index.lockWriter(ctx)
+	if err != nil {
+		return err
+	}
+	err = v.index.revive(ctx)
+	unlock()
+	if err != nil {
+		return err
+	}
+	if err := v.connect(ctx); err != nil {
+		return err
+	}
+	_, err = v.conn.ExecContext(ctx, "COMMIT")
+	return err
 }
 
 // inParts runs a check, once or for each of its parts.
@@ -83,7 +205,13 @@ func (v *verifier) inParts(ctx context.Context, check check) error {
 	if check.startsSQL == "" {
 		return v.run(ctx, check, nil)
 	}
-	starts, err := v.index.queryStrings(ctx, check.startsSQL, v.index.partSpans)
+	var starts []string
+	err := eachRowOf(ctx, v.conn, check.startsSQL, func(scan func(...any) error) error {
+		var start string
+		err := scan(&start)
+		starts = append(starts, start)
+		return err
+	}, v.index.partSpans)
 	if err != nil {
 		return err
 	}
@@ -101,21 +229,16 @@ func (v *verifier) inParts(ctx context.Context, check check) error {
 }
 
 func (v *verifier) run(ctx context.Context, check check, args []any) error {
-	rows, err := v.index.conn.QueryContext(ctx, check.sql, args...)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = rows.Close() }()
-	for rows.Next() {
-		d := Difference{Check: check.name}
-		if err := rows.Scan(&d.Subject, &d.Problem); err != nil {
+	return eachRowOf(ctx, v.conn, check.sql, func(scan func(...any) error) error {
+		d := span.Difference{Check: check.name}
+		if err := scan(&d.Subject, &d.Problem); err != nil {
 			return err
 		}
-		if !check.ofListing || v.known(d.Subject) {
+		if !check.ofListing || v.look.known(d.Subject) {
 			v.report(d)
 		}
-	}
-	return rows.Err()
+		return nil
+	}, args...)
 }
 
 const verifiableSQL = `
@@ -127,30 +250,26 @@ ORDER BY p.file_path
 LIMIT 100`
 
 // footers compares the row counts of the registry with the footers of the files that have not changed.
-func (v *verifier) footers(ctx context.Context, listing iter.Seq2[span.File, error]) error {
-	revived := v.index.revived
+func (v *verifier) footers(ctx context.Context) error {
+	in := inspector{index: v.index, conn: func() *sql.Conn { return v.conn }, recover: v.recover}
 	for last := ""; ; {
-		if revived != v.index.revived {
-			revived = v.index.revived
-			again := pass{index: v.index}
-			if err := again.list(ctx, listing); err != nil {
-				return err
-			}
-		}
 		items, counts, err := v.verifiable(ctx, last)
 		if err != nil || len(items) == 0 {
 			return err
 		}
-		if err := v.index.inspect(ctx, items); err != nil {
+		if err := in.inspect(ctx, items); err != nil {
+			return err
+		}
+		if err := v.recover(ctx); err != nil {
 			return err
 		}
 		for i, it := range items {
 			switch {
 			case it.failure != nil:
-				v.report(Difference{"footer", it.file.Path, "cannot be read any more: " + it.failure.Err.Error()})
+				v.report(span.Difference{Check: "footer", Subject: it.file.Path, Problem: "cannot be read any more: " + it.failure.Err.Error()})
 			case !it.vanished && it.layout.rows != counts[i]:
-				v.report(Difference{"footer", it.file.Path,
-					fmt.Sprintf("has %d rows, the registry says %d", it.layout.rows, counts[i])})
+				v.report(span.Difference{Check: "footer", Subject: it.file.Path,
+					Problem: fmt.Sprintf("has %d rows, the registry says %d", it.layout.rows, counts[i])})
 			}
 		}
 		last = items[len(items)-1].file.Path
@@ -159,19 +278,13 @@ func (v *verifier) footers(ctx context.Context, listing iter.Seq2[span.File, err
 
 // verifiable are the next registered files after path that have not changed, and their registered row counts.
 func (v *verifier) verifiable(ctx context.Context, after string) (items []*item, counts []int64, err error) {
-	rows, err := v.index.conn.QueryContext(ctx, verifiableSQL, after)
-	if err != nil {
-		return nil, nil, err
-	}
-	defer func() { _ = rows.Close() }() // only read
-	for rows.Next() {
+	err = eachRowOf(ctx, v.conn, verifiableSQL, func(scan func(...any) error) error {
 		it, count := &item{}, int64(0)
-		if err := rows.Scan(&it.file.Path, &it.file.Size, &count); err != nil {
-			return nil, nil, err
-		}
+		err := scan(&it.file.Path, &it.file.Size, &count)
 		items, counts = append(items, it), append(counts, count)
-	}
-	return items, counts, rows.Err()
+		return err
+	}, after)
+	return items, counts, err
 }
 
 // checks are the comparisons in SQL, from the lake inwards.
@@ -215,13 +328,15 @@ SELECT coalesce(s.path, p.file_path),
 FROM lake_scan s
 FULL JOIN parquet_files p ON p.file_path = s.path
 LEFT JOIN failed_parquet_files f ON f.file_path = s.path AND f.file_size = s.size AND epoch_us(f.file_mtime) = s.mtime
-WHERE f.file_path IS NULL
+LEFT JOIN retired_files r ON r.file_path = s.path AND r.size_bytes = s.size AND r.mtime = s.mtime
+WHERE f.file_path IS NULL AND r.file_path IS NULL
+  AND coalesce(s.path, p.file_path) NOT IN (SELECT path FROM lake_todo)
   AND (s.path IS NULL OR p.file_path IS NULL OR s.size <> p.size_bytes OR s.mtime IS DISTINCT FROM epoch_us(p.mtime))
 ORDER BY 1`
 
 	failedCheckSQL = `
 SELECT file_path, 'is recorded as failed but not in the lake'
-FROM failed_parquet_files WHERE file_path NOT IN (SELECT path FROM lake_scan)
+FROM failed_parquet_files WHERE file_path NOT IN (SELECT path FROM lake_scan) AND file_path NOT IN (SELECT path FROM lake_todo)
 UNION ALL
 SELECT file_path, 'is recorded as failed and as indexed'
 FROM failed_parquet_files WHERE file_path IN (SELECT file_path FROM parquet_files)`

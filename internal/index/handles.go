@@ -1,0 +1,113 @@
+package index
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/duckdb/duckdb-go/v2"
+
+	"github.com/spanlake/spanlake/internal/span"
+)
+
+// ErrClosed says that the database is not open: it was closed, or could not be opened again after an error.
+var ErrClosed = errors.New("the index is not open")
+
+// reader is the database for one thing that only reads. It stays open until release is called.
+func (x *Index) reader() (db *sql.DB, release func(), err error) {
+	x.handles.RLock()
+	if x.db == nil {
+		x.handles.RUnlock()
+		return nil, nil, ErrClosed
+	}
+	return x.db, x.handles.RUnlock, nil
+}
+
+// lockWriter waits for its turn to write, and opens the database again if an earlier error has closed it.
+func (x *Index) lockWriter(ctx context.Context) (unlock func(), err error) {
+	x.writing.Lock()
+	if x.conn == nil {
+		if err := x.reopen(ctx); err != nil {
+			x.writing.Unlock()
+			return nil, err
+		}
+	}
+	return x.writing.Unlock, nil
+}
+
+// revive opens the database again if an error has made DuckDB refuse all further work on it, as internal errors do. What
+// was committed is there again; the transaction that failed and the temporary tables are not.
+func (x *Index) revive(ctx context.Context) error {
+	_, err := x.conn.ExecContext(ctx, "SELECT 1")
+	var duck *duckdb.Error
+	if err == nil || !errors.As(err, &duck) {
+		return err
+	}
+	x.log.Warn("DuckDB stopped working on the index after an error, opening it again", "index", x.opts.Path, "error", err)
+	return x.reopen(ctx)
+}
+
+// reopen closes what is still open and opens the database anew. If that fails, the index is closed until the next writer
+// tries again: readers get ErrClosed, and nobody works on half of it.
+func (x *Index) reopen(ctx context.Context) error {
+	x.handles.Lock() // waits for readers, whose queries fail at once on a database that refuses to work
+	defer x.handles.Unlock()
+	_ = x.closeHandles() // reports the error that brought us here
+	if err := x.connect(ctx); err != nil {
+		return fmt.Errorf("open the index again: %w", err)
+	}
+	x.revived++
+	return nil
+}
+
+func (x *Index) closeHandles() error {
+	var err error
+	if x.conn != nil {
+		err = x.conn.Close()
+	}
+	if x.db != nil {
+		err = errors.Join(err, x.db.Close())
+	}
+	x.db, x.conn = nil, nil
+	return err
+}
+
+// Close writes what is left in the write-ahead log into the database and gives the file free. It waits for what reads
+// and writes.
+func (x *Index) Close() error {
+	x.writing.Lock()
+	defer x.writing.Unlock()
+	x.handles.Lock()
+	defer x.handles.Unlock()
+	if err := x.closeHandles(); err != nil {
+		return fmt.Errorf("close index %s: %w", x.opts.Path, err)
+	}
+	return nil
+}
+
+// memorySQL: DuckDB accounts for its buffers by purpose.
+const memorySQL = `
+SELECT CAST(coalesce(sum(memory_usage_bytes), 0) AS BIGINT), CAST(coalesce(sum(temporary_storage_bytes), 0) AS BIGINT)
+FROM duckdb_memory()`
+
+// Size says what the index takes on the disk and in memory.
+func (x *Index) Size(ctx context.Context) (span.IndexSize, error) {
+	db, release, err := x.reader()
+	if err != nil {
+		return span.IndexSize{}, fmt.Errorf("size of the index: %w", err)
+	}
+	defer release()
+	var size span.IndexSize
+	if err := db.QueryRowContext(ctx, memorySQL).Scan(&size.MemoryBytes, &size.SpilledBytes); err != nil {
+		return size, fmt.Errorf("size of the index: %w", err)
+	}
+	// Looked up by name only: opening and closing the file would drop DuckDB's lock on it, see lockHolder.
+	for path, bytes := range map[string]*int64{x.opts.Path: &size.FileBytes, x.opts.Path + ".wal": &size.WALBytes} {
+		if info, err := os.Stat(path); err == nil {
+			*bytes = info.Size()
+		}
+	}
+	return size, nil
+}

@@ -1,0 +1,146 @@
+package index
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spanlake/spanlake/internal/span"
+)
+
+// expiredSQL lists the files that a policy lets go, the oldest first. A file's day is the one of its partition, which its
+// writer's clock has set, and not the times of its spans, which clients' clocks have: a client whose clock stands in 1970
+// must not lose what it sends, nor one in 2262 keep it for ever. Parameter 1 is the time now, 2 the days (0: for ever), 3
+// the bytes (0: no bound).
+const expiredSQL = `
+WITH listed AS (
+    SELECT file_path, size_bytes, row_count, coalesce(mtime, indexed_at) AS mtime FROM parquet_files
+    UNION ALL
+    SELECT file_path, file_size, 0, coalesce(file_mtime, failed_at) FROM failed_parquet_files
+    WHERE file_path NOT IN (SELECT file_path FROM parquet_files)
+), dated AS (
+    SELECT *, coalesce(TRY_CAST(regexp_replace(regexp_extract(file_path, '(^|/)year=\d{4}/month=\d{2}/day=\d{2}/'),
+                                               '^.*year=(\d+)/month=(\d+)/day=(\d+)/$', '\1-\2-\3') AS DATE),
+                       CAST(mtime AT TIME ZONE 'UTC' AS DATE)) AS day
+    FROM listed
+), ordered AS (
+    SELECT *, sum(size_bytes) OVER (ORDER BY day DESC, mtime DESC, file_path DESC) AS kept_bytes FROM dated
+)
+SELECT file_path, CAST(day AS TIMESTAMP), size_bytes, row_count
+FROM ordered
+WHERE ($2 > 0 AND day + 1 + CAST($2 AS INTEGER) <= CAST($1 AS TIMESTAMPTZ) AT TIME ZONE 'UTC')
+   OR ($3 > 0 AND kept_bytes > $3)
+ORDER BY day, mtime, file_path`
+
+// Expired lists the files of the index that a policy lets go, the oldest first.
+func (x *Index) Expired(ctx context.Context, policy span.RetentionPolicy) ([]span.RetiredFile, error) {
+	if policy == (span.RetentionPolicy{}) {
+		return []span.RetiredFile{}, nil
+	}
+	return list(ctx, x, "expired files", expiredSQL, func(rows *sql.Rows, f *span.RetiredFile) error {
+		err := rows.Scan(&f.Path, &f.Day, &f.SizeBytes, &f.RowCount)
+		f.Day = f.Day.UTC()
+		return err
+	}, x.now(), policy.Days, policy.Bytes)
+}
+
+// Retired is what Retire did.
+type Retired struct {
+	Files, Bytes int64
+	// More: there is more to do.
+	More bool
+}
+
+// Retire takes the oldest files that a policy lets go out of the index, at most one transaction of them, and deletes them
+// with remove, which says nil for a file that is not there or has changed.
+//
+// The rows go first and the same transaction notes the files, so that at no moment, whatever dies, rows are without their
+// file; what is noted is deleted by the next call.
+func (x *Index) Retire(ctx context.Context, policy span.RetentionPolicy, remove func(span.File) error) (Retired, error) {
+	unlock, err := x.lockWriter(ctx)
+	if err != nil {
+		return Retired{}, err
+	}
+	defer unlock()
+	done, err := x.deleteRetired(ctx, remove) // left by a process that died
+	if err != nil {
+		return done, err
+	}
+	expired, err := x.Expired(ctx, policy)
+	if err != nil || len(expired) == 0 {
+		return done, err
+	}
+	var items []*item
+	for _, file := range expired[:min(len(expired), x.opts.BatchSize)] {
+		it := &item{file: span.File{Path: file.Path}, gone: true, retire: true}
+		if it.file, err = x.stat(it); missing(err) {
+			it.retire = false // it is gone already
+		} else if err != nil {
+			return done, fmt.Errorf("retire %s: %w", file.Path, err)
+		}
+		items = append(items, it)
+	}
+	revived := x.revived
+	if _, err := x.runBatch(ctx, items); err != nil {
+		return done, fmt.Errorf("retire files: %w", err)
+	}
+	if revived != x.revived {
+		return done, ErrReopened
+	}
+	more, err := x.deleteRetired(ctx, remove)
+	more.Files, more.Bytes = more.Files+done.Files, more.Bytes+done.Bytes
+	more.More = len(expired) > len(items)
+	return more, err
+}
+
+const recordRetiredSQL = `INSERT OR REPLACE INTO retired_files VALUES ($1, $2, $3)`
+
+// recordRetired notes a file that is to be deleted.
+func (b *batch) recordRetired(ctx context.Context, it *item) error {
+	if _, err := b.tx.ExecContext(ctx, recordRetiredSQL, it.file.Path, it.file.Size, it.file.ModTime.UnixMicro()); err != nil {
+		return fmt.Errorf("note %s as retired: %w", it.file.Path, err)
+	}
+	return nil
+}
+
+const (
+	retiredSQL       = `SELECT file_path, size_bytes, mtime FROM retired_files ORDER BY file_path`
+	forgetRetiredSQL = `DELETE FROM retired_files WHERE file_path IN (SELECT unnest($1::VARCHAR[]))`
+)
+
+// deleteRetired deletes the noted files. One that cannot be deleted stays noted, and the others go.
+func (x *Index) deleteRetired(ctx context.Context, remove func(span.File) error) (Retired, error) {
+	var files []span.File
+	err := x.eachRow(ctx, retiredSQL, func(scan func(...any) error) error {
+		var file span.File
+		var mtime int64
+		err := scan(&file.Path, &file.Size, &mtime)
+		file.ModTime = time.UnixMicro(mtime)
+		files = append(files, file)
+		return err
+	})
+	if err != nil {
+		return Retired{}, fmt.Errorf("find retired files: %w", err)
+	}
+	var done Retired
+	var deleted []string
+	var failed error
+	for _, file := range files {
+		if err := remove(file); err != nil {
+			failed = errors.Join(failed, fmt.Errorf("delete %s: %w", file.Path, err))
+			continue
+		}
+		deleted = append(deleted, file.Path)
+		done.Files++
+		done.Bytes += file.Size
+	}
+	if len(deleted) == 0 {
+		return done, failed
+	}
+	if _, err := x.conn.ExecContext(ctx, forgetRetiredSQL, deleted); err != nil {
+		return done, errors.Join(failed, fmt.Errorf("forget retired files: %w", err))
+	}
+	return done, failed
+}
