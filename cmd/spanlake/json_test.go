@@ -17,7 +17,7 @@ import (
 func TestIndexPrintsItsSummaryAsOneObject(t *testing.T) {
 	fields := []string{
 		"duplicates", "elapsed_ms", "files_failed", "files_found", "files_indexed", "files_removed", "files_unchanged",
-		"peak_rss_bytes", "rows_skipped", "spans_indexed", "spans_per_second",
+		"files_unfinished", "files_withheld", "peak_rss_bytes", "rows_skipped", "spans_indexed", "spans_per_second",
 	}
 	c := newCommandLine(t)
 	c.must("sample", "--traces", "50")

@@ -110,6 +110,8 @@ type IndexerStatus struct {
 	UnfinishedFiles int64 `json:"unfinished_files"`
 	// WithheldFiles are gone from the lake but stay in the index until they are back or somebody confirms that they are gone.
 	WithheldFiles int64 `json:"withheld_files"`
+	// UnreadPlaces are places of the lake that cannot be read; what lies there stays as it is in the index.
+	UnreadPlaces []string `json:"unread_places"`
 	// FailedFiles counts the files that could not be indexed by error type.
 	FailedFiles  map[string]int64 `json:"failed_files"`
 	IndexedFiles int64            `json:"indexed_files"`
