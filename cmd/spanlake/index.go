@@ -13,6 +13,7 @@ import (
 	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
 
+	"github.com/spanlake/spanlake/internal/api/client"
 	"github.com/spanlake/spanlake/internal/index"
 	"github.com/spanlake/spanlake/internal/span"
 )
@@ -45,19 +46,39 @@ func newIndexCommand() *cobra.Command {
 }
 
 func (s *session) index(ctx context.Context, options index.LookOptions) error {
-	err := s.withIndex(ctx, false, func(x *index.Index) error {
+	server, err := s.server(ctx, false)
+	if err != nil {
+		return err
+	}
+	if server != nil {
+		defer server.Close()
+		return s.indexRemotely(ctx, server, options)
+	}
+	err = s.withIndex(ctx, false, func(x *index.Index) error {
 		bar := s.newProgress()
 		summary, err := x.Sync(ctx, s.Scan(ctx), index.SyncOptions{LookOptions: options, Progress: bar.show})
 		bar.finish()
 		if err != nil {
 			return err
 		}
-		return errors.Join(s.printSummary(summary), s.withheld(summary))
+		return errors.Join(s.printSummary(summary, peakRSS()), s.withheld(summary))
 	})
 	if err != nil && ctx.Err() != nil {
 		return errors.Join(err, errGoesOn)
 	}
 	return err
+}
+
+// indexRemotely has the running backend look at the whole lake, and waits until it has indexed what it found.
+func (s *session) indexRemotely(ctx context.Context, server *client.Client, options index.LookOptions) error {
+	if options.KeepMissing {
+		return fmt.Errorf("the index is in use by a running backend, which does not take --keep-missing: %w", errUsage)
+	}
+	summary, err := server.IndexNow(ctx, options.AcceptMissing)
+	if err != nil {
+		return err
+	}
+	return errors.Join(s.printSummary(summary, 0), s.withheld(summary))
 }
 
 // errWithheld says that files are gone but stay in the index.
@@ -89,14 +110,15 @@ type summaryJSON struct {
 	PeakRSSBytes    int64 `json:"peak_rss_bytes"`
 }
 
-func (s *session) printSummary(summary span.Summary) error {
+// printSummary prints what a pass did; peak is the peak memory of the process that did it in bytes, 0 if it is not known.
+func (s *session) printSummary(summary span.Summary, peak int64) error {
 	rate := float64(summary.SpansIndexed) / max(summary.Elapsed.Seconds(), 1e-9)
 	if s.json {
 		return writeJSON(s.stdout, summaryJSON{
 			FilesFound: summary.FilesFound, FilesIndexed: summary.FilesIndexed, FilesUnchanged: summary.FilesUnchanged,
 			FilesFailed: summary.FilesFailed, FilesRemoved: summary.FilesRemoved, FilesWithheld: summary.FilesWithheld,
 			FilesUnfinished: summary.FilesUnfinished, SpansIndexed: summary.SpansIndexed, Duplicates: summary.Duplicates,
-			RowsSkipped: summary.RowsSkipped, ElapsedMS: summary.Elapsed.Milliseconds(), SpansPerSecond: int64(rate), PeakRSSBytes: peakRSS(),
+			RowsSkipped: summary.RowsSkipped, ElapsedMS: summary.Elapsed.Milliseconds(), SpansPerSecond: int64(rate), PeakRSSBytes: peak,
 		})
 	}
 	out := &printer{w: s.stdout}
@@ -105,8 +127,11 @@ func (s *session) printSummary(summary span.Summary) error {
 		humanize.Comma(summary.FilesFailed), humanize.Comma(summary.FilesRemoved))
 	out.printf("%s: %s indexed", s.Config.DB, count(summary.SpansIndexed, "span"))
 	if summary.SpansIndexed > 0 {
-		out.printf(" in %s (%s spans/s, %s at most in memory)", summary.Elapsed.Round(time.Millisecond),
-			humanize.Comma(int64(rate)), humanize.Bytes(uint64(peakRSS())))
+		out.printf(" in %s (%s spans/s", summary.Elapsed.Round(time.Millisecond), humanize.Comma(int64(rate)))
+		if peak > 0 {
+			out.printf(", %s at most in memory", humanize.Bytes(uint64(peak)))
+		}
+		out.printf(")")
 	}
 	out.printf("\n")
 	if summary.Duplicates > 0 {

@@ -26,17 +26,17 @@ func newServicesCommand() *cobra.Command {
 }
 
 // reading is a command that only reads the index.
-func reading(list func(*session, context.Context, *index.Index) error) func(*cobra.Command, []string) error {
+func reading(list func(*session, context.Context, catalog) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, _ []string) error {
 		s, err := newSession(cmd)
 		if err != nil {
 			return err
 		}
-		return s.withIndex(cmd.Context(), true, func(x *index.Index) error { return list(s, cmd.Context(), x) })
+		return s.withCatalog(cmd.Context(), true, func(x catalog) error { return list(s, cmd.Context(), x) })
 	}
 }
 
-func (s *session) services(ctx context.Context, x *index.Index) error {
+func (s *session) services(ctx context.Context, x catalog) error {
 	services, err := x.Services(ctx)
 	if err != nil {
 		return err
@@ -68,7 +68,7 @@ func newFilesCommand() *cobra.Command {
 		Short:   "List the indexed files, the ones indexed last first",
 		Example: "  spanlake files --limit 10",
 		Args:    cobra.NoArgs,
-		RunE: reading(func(s *session, ctx context.Context, x *index.Index) error {
+		RunE: reading(func(s *session, ctx context.Context, x catalog) error {
 			if limit < 1 {
 				return fmt.Errorf("--limit %d is not allowed: must be at least 1: %w", limit, errUsage)
 			}
@@ -80,7 +80,7 @@ func newFilesCommand() *cobra.Command {
 	return cmd
 }
 
-func (s *session) files(ctx context.Context, x *index.Index, limit int) error {
+func (s *session) files(ctx context.Context, x catalog, limit int) error {
 	files, err := x.Files(ctx, limit)
 	if err != nil {
 		return err
@@ -111,7 +111,7 @@ func newFailedCommand() *cobra.Command {
 	return cmd
 }
 
-func (s *session) failed(ctx context.Context, x *index.Index) error {
+func (s *session) failed(ctx context.Context, x catalog) error {
 	files, err := x.Failed(ctx)
 	if err != nil {
 		return err
@@ -147,10 +147,10 @@ func newRetryCommand() *cobra.Command {
 				return err
 			}
 			// Opened for writing it would be made, to no purpose.
-			if _, err := os.Stat(s.Config.DB); errors.Is(err, fs.ErrNotExist) {
+			if _, err := os.Stat(s.Config.DB); errors.Is(err, fs.ErrNotExist) && s.Config.Server == "" {
 				return fmt.Errorf("%s: %w", s.Config.DB, index.ErrNoIndex)
 			}
-			return s.withIndex(cmd.Context(), false, func(x *index.Index) error {
+			return s.withCatalog(cmd.Context(), false, func(x catalog) error {
 				return s.retry(cmd.Context(), x, args)
 			})
 		},
@@ -159,7 +159,7 @@ func newRetryCommand() *cobra.Command {
 	return cmd
 }
 
-func (s *session) retry(ctx context.Context, x *index.Index, paths []string) error {
+func (s *session) retry(ctx context.Context, x catalog, paths []string) error {
 	due := int64(len(paths))
 	var err error
 	if len(paths) == 0 {
@@ -174,6 +174,10 @@ func (s *session) retry(ctx context.Context, x *index.Index, paths []string) err
 		_, err = fmt.Fprintln(s.stdout, "No file has failed.")
 		return err
 	}
-	_, err = fmt.Fprintf(s.stdout, "%s will be tried again by the next `spanlake index`\n", count(due, "file"))
+	when := "by the next `spanlake index`"
+	if _, here := x.(local); !here {
+		when = "by the running backend"
+	}
+	_, err = fmt.Fprintf(s.stdout, "%s will be tried again %s\n", count(due, "file"), when)
 	return err
 }

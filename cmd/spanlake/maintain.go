@@ -29,7 +29,7 @@ func newRebuildCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return s.printSummary(summary)
+			return s.printSummary(summary, peakRSS())
 		},
 	}
 	addJSONFlag(cmd, "print the summary as one JSON object")
@@ -50,10 +50,10 @@ func newVerifyCommand() *cobra.Command {
 	return cmd
 }
 
-func (s *session) verify(ctx context.Context, x *index.Index) error {
+func (s *session) verify(ctx context.Context, x catalog) error {
 	differences := []span.Difference{}
 	out := &printer{w: s.stdout}
-	n, err := x.Verify(ctx, s.Scan(ctx), index.VerifyOptions{}, func(d span.Difference) {
+	n, err := x.Verify(ctx, func(d span.Difference) {
 		if s.json {
 			differences = append(differences, d)
 			return

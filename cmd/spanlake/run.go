@@ -112,12 +112,16 @@ func newRoot() *cobra.Command {
 	}
 	root.PersistentFlags().BoolP("verbose", "v", false, "log more")
 	for _, s := range config.Settings() {
-		root.PersistentFlags().String(s.Flag, "", fmt.Sprintf("%s: %s (%s, default %s)", s.Usage, s.Allowed, s.Env, s.Default))
+		standard := "default " + s.Default
+		if s.Default == "" {
+			standard = "default none"
+		}
+		root.PersistentFlags().String(s.Flag, "", fmt.Sprintf("%s: %s (%s, %s)", s.Usage, s.Allowed, s.Env, standard))
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return fmt.Errorf("%w: %w", err, helpError{cmd}) })
 	root.AddCommand(
-		newIndexCommand(), newSQLCommand(), newServicesCommand(), newFilesCommand(), newFailedCommand(),
-		newRetryCommand(), newRebuildCommand(), newVerifyCommand(), newSampleCommand(), newBenchCommand(),
+		newBackendCommand(), newIndexCommand(), newSQLCommand(), newServicesCommand(), newFilesCommand(), newFailedCommand(),
+		newRetryCommand(), newRebuildCommand(), newVerifyCommand(), newRetainCommand(), newSampleCommand(), newBenchCommand(),
 	)
 	usageErrors(root)
 	return root
@@ -174,15 +178,19 @@ type session struct {
 	log *logWriter
 }
 
-// newSession reads the settings of a command.
-func newSession(cmd *cobra.Command) (*session, error) {
+// newSession reads the settings of a command that ends by itself: it logs what is wrong.
+func newSession(cmd *cobra.Command) (*session, error) { return newSessionAt(cmd, slog.LevelWarn) }
+
+// newServerSession reads the settings of a command that runs until it is stopped: it logs what an operator wants to know.
+func newServerSession(cmd *cobra.Command) (*session, error) { return newSessionAt(cmd, slog.LevelInfo) }
+
+func newSessionAt(cmd *cobra.Command, level slog.Level) (*session, error) {
 	given := make(map[string]string)
 	cmd.Flags().Visit(func(flag *pflag.Flag) { given[flag.Name] = flag.Value.String() })
 	settings, err := config.Load(given, os.LookupEnv, ".env")
 	if err != nil {
 		return nil, err
 	}
-	level := slog.LevelWarn
 	if verbose, err := cmd.Flags().GetBool("verbose"); err == nil && verbose {
 		level = slog.LevelDebug
 	}

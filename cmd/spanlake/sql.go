@@ -8,7 +8,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/spanlake/spanlake/internal/index"
 	"github.com/spanlake/spanlake/internal/span"
 )
 
@@ -40,7 +39,7 @@ func newSQLCommand() *cobra.Command {
 				}
 				query = string(text)
 			}
-			return reading(func(s *session, ctx context.Context, x *index.Index) error {
+			return reading(func(s *session, ctx context.Context, x catalog) error {
 				switch {
 				case s.json:
 					return s.selectJSON(ctx, x, query)
@@ -58,7 +57,7 @@ func newSQLCommand() *cobra.Command {
 	return cmd
 }
 
-func (s *session) selectJSON(ctx context.Context, x *index.Index, query string) error {
+func (s *session) selectJSON(ctx context.Context, x catalog, query string) error {
 	out := &printer{w: s.stdout}
 	separator := "["
 	err := x.Select(ctx, query, span.FormJSON, func([]string) error { return nil }, func(row []*string) error {
@@ -76,7 +75,7 @@ func (s *session) selectJSON(ctx context.Context, x *index.Index, query string) 
 	return out.err
 }
 
-func (s *session) selectCSV(ctx context.Context, x *index.Index, query string) error {
+func (s *session) selectCSV(ctx context.Context, x catalog, query string) error {
 	out := csv.NewWriter(s.stdout)
 	var record []string
 	err := x.Select(ctx, query, span.FormText, out.Write, func(row []*string) error {
@@ -93,7 +92,7 @@ func (s *session) selectCSV(ctx context.Context, x *index.Index, query string) e
 	return out.Error()
 }
 
-func (s *session) selectTable(ctx context.Context, x *index.Index, query string) error {
+func (s *session) selectTable(ctx context.Context, x catalog, query string) error {
 	var header []string
 	var rows [][]string
 	more := int64(0)

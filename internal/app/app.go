@@ -48,10 +48,12 @@ func SplitMemory(budget int64, cpus int) Split {
 	return Split{DuckDB: duckDB, Threads: max(1, min(cpus, int(duckDB/bytesPerThread))), Go: budget / 4}
 }
 
+func cpus() int { return runtime.GOMAXPROCS(0) }
+
 // IndexOptions are the options of the index under the settings.
 func (a App) IndexOptions(readOnly bool) index.Options {
 	c := a.Config
-	split := SplitMemory(c.Memory, runtime.GOMAXPROCS(0))
+	split := SplitMemory(c.Memory, cpus())
 	return index.Options{
 		Path: c.DB, Lake: c.Lake, Memory: split.DuckDB, Threads: split.Threads, BatchSize: c.BatchSize, ReadOnly: readOnly,
 		Limits: index.Limits{FooterBytes: c.MaxFileFooter, RowGroups: c.MaxFileRowGroups, Rows: c.MaxFileRows,
@@ -62,7 +64,7 @@ func (a App) IndexOptions(readOnly bool) index.Options {
 
 // OpenIndex opens the index within the memory budget.
 func (a App) OpenIndex(ctx context.Context, readOnly bool) (*index.Index, error) {
-	debug.SetMemoryLimit(SplitMemory(a.Config.Memory, runtime.GOMAXPROCS(0)).Go)
+	debug.SetMemoryLimit(SplitMemory(a.Config.Memory, cpus()).Go)
 	return index.Open(ctx, a.IndexOptions(readOnly))
 }
 
@@ -73,7 +75,7 @@ func (a App) Scan(ctx context.Context) iter.Seq2[span.File, error] {
 
 // Rebuild makes the index anew from the lake.
 func (a App) Rebuild(ctx context.Context, options index.SyncOptions) (span.Summary, error) {
-	debug.SetMemoryLimit(SplitMemory(a.Config.Memory, runtime.GOMAXPROCS(0)).Go)
+	debug.SetMemoryLimit(SplitMemory(a.Config.Memory, cpus()).Go)
 	summary, err := index.Rebuild(ctx, a.IndexOptions(false), a.Scan(ctx), options)
 	if err != nil {
 		return summary, fmt.Errorf("index %s: %w", a.Config.DB, err)

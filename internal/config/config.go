@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -25,6 +27,13 @@ type Config struct {
 	PollInterval time.Duration
 	// Memory is the budget of the whole process.
 	Memory int64
+	// Listen is the address of the backend's HTTP server.
+	Listen string
+	// Server is the URL of a running backend that is asked instead of opening DB; "" finds the one that holds DB.
+	Server string
+	// RetainDays is after how many days files are deleted, RetainBytes how large the lake may become; 0 is without bound.
+	RetainDays  int
+	RetainBytes int64
 
 	// Limits of one file of the lake; see index.Limits.
 	MaxFileRows, MaxFileRowGroups, MaxFileFooter, MaxFilePage int64
@@ -55,6 +64,14 @@ func Settings() []Setting {
 			duration(func(c *Config) *time.Duration { return &c.PollInterval }, 5*time.Second, time.Hour)},
 		{"memory", "SPANLAKE_MEMORY", "512MB", "memory budget of the whole process", "a size of at least 192MB, such as 512MB or 1GiB",
 			size(func(c *Config) *int64 { return &c.Memory }, 192*humanize.MByte)},
+		{"listen", "SPANLAKE_LISTEN", "127.0.0.1:1323", "address of the backend's HTTP server", "HOST:PORT; port 0 takes a free one",
+			hostPort(func(c *Config) *string { return &c.Listen })},
+		{"server", "SPANLAKE_SERVER", "", "running backend to ask, instead of the one that holds the index", "a URL such as http://127.0.0.1:1323",
+			serverURL(func(c *Config) *string { return &c.Server })},
+		{"retain-days", "SPANLAKE_RETAIN_DAYS", "0", "the backend deletes files of days that ended longer ago", "a whole number of days from 0 (for ever) to 36500",
+			func(c *Config, value string) (err error) { c.RetainDays, err = wholeNumber(value, 0, 36500); return err }},
+		{"retain-bytes", "SPANLAKE_RETAIN_BYTES", "0", "the backend deletes the oldest files of a larger lake", "a size, such as 50GB; 0 is without bound",
+			size(func(c *Config) *int64 { return &c.RetainBytes }, 0)},
 		{"max-file-rows", "SPANLAKE_MAX_FILE_ROWS", "20000000", "most rows of a Parquet file that is indexed", "a whole number of at least 1",
 			count(func(c *Config) *int64 { return &c.MaxFileRows })},
 		{"max-file-row-groups", "SPANLAKE_MAX_FILE_ROW_GROUPS", "5000", "most row groups of a Parquet file that is indexed",
@@ -124,6 +141,35 @@ var errNotAllowed = errors.New("not allowed")
 func path(field func(*Config) *string) func(*Config, string) error {
 	return func(c *Config, value string) error {
 		if value == "" || strings.ContainsRune(value, 0) {
+			return errNotAllowed
+		}
+		*field(c) = value
+		return nil
+	}
+}
+
+func hostPort(field func(*Config) *string) func(*Config, string) error {
+	return func(c *Config, value string) error {
+		_, port, err := net.SplitHostPort(value)
+		if err != nil {
+			return errNotAllowed
+		}
+		if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+			return errNotAllowed
+		}
+		*field(c) = value
+		return nil
+	}
+}
+
+func serverURL(field func(*Config) *string) func(*Config, string) error {
+	return func(c *Config, value string) error {
+		if value == "" {
+			*field(c) = ""
+			return nil
+		}
+		u, err := url.Parse(value)
+		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 			return errNotAllowed
 		}
 		*field(c) = value

@@ -33,7 +33,7 @@ func TestDefaults(t *testing.T) {
 	want := config.Config{
 		Lake: "./.dbdata/spans", DB: "./.dbdata/duckdb/spanlake.duckdb", BatchSize: 10, PollInterval: 30 * time.Second,
 		Memory: 512e6, MaxFileRows: 20_000_000, MaxFileRowGroups: 5000, MaxFileFooter: 4 << 20, MaxFilePage: 256 << 20,
-		MaxFileTime: 2 * time.Minute,
+		MaxFileTime: 2 * time.Minute, Listen: "127.0.0.1:1323",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
@@ -89,6 +89,14 @@ func TestWrongValueNamesSettingValueAndWhatIsAllowed(t *testing.T) {
 		{"memory", "SPANLAKE_MEMORY", "10MB", "192MB"},
 		{"memory", "SPANLAKE_MEMORY", "-1GB", "192MB"},
 		{"lake", "JUNJO_SPAN_STORAGE_PATH", " ", "a path"},
+		{"listen", "SPANLAKE_LISTEN", "1323", "HOST:PORT"},
+		{"listen", "SPANLAKE_LISTEN", "localhost:http", "HOST:PORT"},
+		{"listen", "SPANLAKE_LISTEN", "127.0.0.1:65536", "HOST:PORT"},
+		{"server", "SPANLAKE_SERVER", "127.0.0.1:1323", "a URL"},
+		{"server", "SPANLAKE_SERVER", "ftp://host/", "a URL"},
+		{"retain-days", "SPANLAKE_RETAIN_DAYS", "-1", "from 0"},
+		{"retain-days", "SPANLAKE_RETAIN_DAYS", "7d", "whole number of days"},
+		{"retain-bytes", "SPANLAKE_RETAIN_BYTES", "much", "50GB"},
 		{"max-file-rows", "SPANLAKE_MAX_FILE_ROWS", "0", "at least 1"},
 	} {
 		for source, load := range map[string]func() error{

@@ -154,6 +154,20 @@ func (x *Index) confine(ctx context.Context, db *sql.DB) error {
 	return nil
 }
 
+// LockedBy says which other process has the index at path open so that it cannot be opened here for writing, or for reading
+// if readOnly; nil if none has. It must not be called while this process has the index open.
+func LockedBy(path string, readOnly bool) *LockedError {
+	path, err := realPath(path)
+	if err != nil {
+		return nil
+	}
+	holder, err := lockHolder(path, readOnly)
+	if err != nil {
+		return nil // opening it will say what is wrong
+	}
+	return holder
+}
+
 // realPath is where a database lies: its write-ahead log is beside it and not beside a link to it.
 func realPath(path string) (string, error) {
 	path, err := filepath.Abs(path)

@@ -1,0 +1,73 @@
+package main
+
+import (
+	"context"
+	"errors"
+
+	"github.com/spanlake/spanlake/internal/api/client"
+	"github.com/spanlake/spanlake/internal/app"
+	"github.com/spanlake/spanlake/internal/index"
+	"github.com/spanlake/spanlake/internal/span"
+)
+
+// catalog is what commands ask: the index in this process, or a running backend.
+type catalog interface {
+	Services(ctx context.Context) ([]span.Service, error)
+	Files(ctx context.Context, limit int) ([]span.IndexedFile, error)
+	Failed(ctx context.Context) ([]span.FailedFile, error)
+	Retry(ctx context.Context, path string) error
+	RetryAll(ctx context.Context) (int64, error)
+	Select(ctx context.Context, query string, form span.Form, header func([]string) error, row func([]*string) error) error
+	Verify(ctx context.Context, found func(span.Difference)) (int, error)
+	Expired(ctx context.Context, policy span.RetentionPolicy) ([]span.RetiredFile, error)
+}
+
+// local is the index in this process.
+type local struct {
+	*index.Index
+	app app.App
+}
+
+func (l local) Verify(ctx context.Context, found func(span.Difference)) (int, error) {
+	return l.Index.Verify(ctx, l.app.Scan(ctx), index.VerifyOptions{}, found)
+}
+
+// withCatalog runs work on the index. A backend is asked if --server names one, or if one holds the index.
+func (s *session) withCatalog(ctx context.Context, readOnly bool, work func(catalog) error) error {
+	server, err := s.server(ctx, readOnly)
+	if err != nil {
+		return err
+	}
+	if server != nil {
+		defer server.Close()
+		return work(server)
+	}
+	return s.withIndex(ctx, readOnly, func(x *index.Index) error { return work(local{x, s.App}) })
+}
+
+// server is the backend to ask, or nil if there is none. Whether one holds the index is found out by opening it, which
+// costs nothing beside what follows.
+func (s *session) server(ctx context.Context, readOnly bool) (*client.Client, error) {
+	if s.Config.Server != "" {
+		return client.New(s.Config.Server, "")
+	}
+	locked := index.LockedBy(s.Config.DB, readOnly)
+	if locked == nil {
+		return nil, nil
+	}
+	found, ok, err := app.FindServer(s.Config.DB)
+	if err != nil || !ok {
+		return nil, errors.Join(locked, err)
+	}
+	server, err := client.New(found.URL, found.Instance)
+	if err != nil {
+		return nil, errors.Join(locked, err)
+	}
+	// Left by a backend that was killed, the note says nothing of who holds the index now.
+	_, err = server.Status(ctx)
+	if unreachable := (*client.UnreachableError)(nil); errors.As(err, &unreachable) || errors.Is(err, client.ErrOtherInstance) {
+		server.Close()
+		return nil, locked
+	}
+	return server, nil
+}
