@@ -22,7 +22,7 @@ import (
 )
 
 // schemaVersion is written into new indexes; another version is not opened. Raise it with every change of schema.sql.
-const schemaVersion = 1
+const schemaVersion = 2
 
 //go:embed schema.sql
 var schemaSQL string
@@ -72,6 +72,8 @@ type Index struct {
 	revived int
 	// partSpans is about how many spans Verify looks at in one part; tests make it small.
 	partSpans int64
+	// dailyTail is how many rows of daily_durations_tail are merged, dailyPart in how large parts; tests make both small.
+	dailyTail, dailyPart int64
 }
 
 // Open opens the index of o.Path, and creates it if it is not there and not o.ReadOnly.
@@ -100,7 +102,7 @@ func Open(ctx context.Context, o Options) (*Index, error) {
 	if err != nil {
 		return nil, explainOpenError(o, err)
 	}
-	x := &Index{opts: o, log: o.Log, lake: lake, db: db, partSpans: partSpans}
+	x := &Index{opts: o, log: o.Log, lake: lake, db: db, partSpans: partSpans, dailyTail: dailyTail, dailyPart: dailyPart}
 	if err := x.checkSchema(ctx); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}

@@ -285,7 +285,7 @@ func (p *pass) nextPending(ctx context.Context, first, last int64) ([]*item, err
 	return items, nil
 }
 
-// runBatch takes items in and keeps the trace lookup sorted.
+// runBatch takes items in, and keeps the trace lookup sorted and the daily statistics merged.
 func (p *pass) runBatch(ctx context.Context, items []*item) error {
 	if len(items) == 0 {
 		return nil
@@ -297,6 +297,9 @@ func (p *pass) runBatch(ctx context.Context, items []*item) error {
 	}
 	took, err := p.index.sortLookup(ctx)
 	p.summary.LongestSort = max(p.summary.LongestSort, took)
+	if err == nil {
+		err = p.index.mergeDaily(ctx)
+	}
 	if err == nil && p.revived != p.index.revived {
 		return errRevived
 	}

@@ -10,9 +10,10 @@ import (
 
 // Difference is one way in which the index is not what the lake says it should be.
 type Difference struct {
-	// Check is what was compared: lake, footer, rows, uniqueness, services, file_services, lookup, registry or failed.
+	// Check is what was compared: lake, footer, rows, uniqueness, services, file_services, daily, lookup,
+	// registry or failed.
 	Check string
-	// Subject is a file, a service or a trace.
+	// Subject is a file, a service, a service on a day, or a trace.
 	Subject string
 	// Problem says what is wrong.
 	Problem string
@@ -183,6 +184,7 @@ func checks() []check {
 		{name: "rows", sql: rowsSQL},
 		{name: "file_services", sql: fileServicesCheckSQL},
 		{name: "services", sql: servicesCheckSQL},
+		{name: "daily", sql: dailyCheckSQL, startsSQL: dayStartsSQL, least: "-infinity", most: "infinity"},
 		{name: "uniqueness", sql: uniquenessSQL, startsSQL: timeStartsSQL, least: "-infinity", most: "infinity"},
 		{name: "lookup", sql: lookupCheckSQL, startsSQL: fileStartsSQL, least: "-2147483648", most: "2147483647"},
 	}
