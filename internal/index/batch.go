@@ -284,6 +284,9 @@ func (b *batch) insert(ctx context.Context) error {
 	if err := b.exec(ctx, "write trace lookup", lookupSQL); err != nil {
 		return err
 	}
+	if err := b.exec(ctx, "add to daily statistics", dailyAddSQL, b.first, b.last); err != nil {
+		return err
+	}
 	return b.register(ctx, loaded)
 }
 

@@ -145,3 +145,19 @@ func BenchmarkTraceSpans(b *testing.B) {
 		b.Fatal(err)
 	}
 }
+
+// BenchmarkDailyStats reads the statistics of all services and days of a million spans.
+func BenchmarkDailyStats(b *testing.B) {
+	root, _ := benchLake(b, 1_000_000, 0)
+	x := openBench(b, root)
+	syncBench(b, x, root)
+	for b.Loop() {
+		err := x.Select(b.Context(), `FROM daily_stats`, span.FormText, func([]string) error { return nil }, func([]*string) error { return nil })
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+	if err := x.Close(); err != nil {
+		b.Fatal(err)
+	}
+}

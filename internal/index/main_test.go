@@ -198,7 +198,8 @@ func (f *fixture) contents() []string {
 			FROM span_metadata ORDER BY 1`),
 		f.column(`SELECT 'file ' || (file_path, row_count, size_bytes, mtime)::VARCHAR FROM parquet_files ORDER BY 1`),
 		f.column(`SELECT 'service ' || (service_name, first_seen, last_seen, total_spans)::VARCHAR FROM services ORDER BY 1`),
-		f.column(`SELECT 'failed ' || (file_path, error_type, file_size)::VARCHAR FROM failed_parquet_files ORDER BY 1`))
+		f.column(`SELECT 'failed ' || (file_path, error_type, file_size)::VARCHAR FROM failed_parquet_files ORDER BY 1`),
+		f.dailyStats())
 }
 
 // failure is the only failed file.

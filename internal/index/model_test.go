@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/spanlake/spanlake/internal/span"
 	"github.com/spanlake/spanlake/internal/testkit"
@@ -58,13 +59,29 @@ const modelSQL = `
 SELECT trace_id || ' ' || span_id || ' ' || name || ' ' || span_kind || ' ' || status_code || ' ' || (end_time IS NULL)
 FROM span_metadata`
 
+// daily is what daily_stats must count: the spans of a model are all of one service and day.
+func (m *model) daily(distinct []string) []string {
+	if len(distinct) == 0 {
+		return nil
+	}
+	errors := 0
+	for _, key := range distinct {
+		if strings.Fields(key)[4] == fmt.Sprint(int(span.StatusError)) {
+			errors++
+		}
+	}
+	return []string{fmt.Sprintf("svc %s %d %d", testkit.Start.Format(time.DateOnly), len(distinct), errors)}
+}
+
+const modelDailySQL = `SELECT concat_ws(' ', service_name, day, span_count, error_count) FROM daily_stats`
+
 // spans makes a few spans out of a small set, so that most of them repeat others.
 func (m *model) spans() []span.Span {
 	spans := make([]span.Span, m.random.IntN(8))
 	for i := range spans {
 		spans[i] = testkit.Span(m.random.IntN(4), m.random.IntN(5), parent(fmt.Sprint(m.random.IntN(3))), func(s *span.Span) {
 			s.Name = []string{"x", "y"}[m.random.IntN(2)]
-			s.StatusCode = span.StatusCode(m.random.IntN(2))
+			s.StatusCode = span.StatusCode(m.random.IntN(3))
 			if m.random.IntN(4) == 0 {
 				noEnd(s)
 			}
@@ -107,6 +124,7 @@ func TestTheIndexIsWhatTheLakeHolds(t *testing.T) {
 			t.Parallel()
 			m := &model{random: rand.New(rand.NewPCG(seed, world)), files: make(map[string][]span.Span), damaged: make(map[string]bool)}
 			f := newFixture(t, batchSize(1+m.random.IntN(10)))
+			f.dailyTail = m.random.Int64N(20)
 			f.lake.Put(t, "not a lake file.txt", nil) // a lake without files is there, too
 			var history []string
 			for range 15 {
@@ -123,6 +141,7 @@ func TestTheIndexIsWhatTheLakeHolds(t *testing.T) {
 				if !slices.Equal(got, want) {
 					t.Errorf("the index has %d spans\n%s\nthe lake has %d\n%s", len(got), strings.Join(got, "\n"), len(want), strings.Join(want, "\n"))
 				}
+				f.expect(modelDailySQL, m.daily(want)...)
 				if t.Failed() {
 					t.Fatalf("after these steps with batches of %d:\n%s", f.opts.BatchSize, strings.Join(history, "\n"))
 				}

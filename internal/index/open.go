@@ -82,6 +82,8 @@ type Index struct {
 	partSpans int64
 	// now is time.Now; tests set the clock.
 	now func() time.Time
+	// dailyTail is how many rows of daily_durations_tail are merged, dailyPart in how large parts; tests make both small.
+	dailyTail, dailyPart int64
 }
 
 // Open opens the index of o.Path, and creates it if it is not there and not o.ReadOnly.
@@ -103,7 +105,7 @@ func Open(ctx context.Context, o Options) (*Index, error) {
 	if strings.ContainsAny(path, "?#%") || strings.ContainsFunc(path, unicode.IsControl) {
 		return nil, &UnusableError{Path: path, Reason: "has a name that DuckDB's driver cannot open: choose one without ? # % and control characters"}
 	}
-	x := &Index{opts: o, log: o.Log, lake: lake, partSpans: partSpans, now: time.Now}
+	x := &Index{opts: o, log: o.Log, lake: lake, partSpans: partSpans, dailyTail: dailyTail, dailyPart: dailyPart, now: time.Now}
 	if err := x.connect(ctx); err != nil {
 		return nil, err
 	}

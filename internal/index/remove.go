@@ -143,6 +143,9 @@ func (b *batch) remove(ctx context.Context) error {
 	if len(old) == 0 {
 		return nil
 	}
+	if err := b.exec(ctx, "take from daily statistics", dailySubtractSQL, old); err != nil {
+		return err
+	}
 	for _, table := range []struct{ name, sql string }{
 		{"span_metadata", `DELETE FROM span_metadata WHERE file_id IN (SELECT unnest($1::INTEGER[]))`},
 		{"trace_lookup", `DELETE FROM trace_lookup WHERE file_id IN (SELECT unnest($1::INTEGER[]))`},

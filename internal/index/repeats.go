@@ -24,6 +24,7 @@ CREATE TEMP TABLE repeated_traces (trace_id VARCHAR);
 CREATE TEMP TABLE dropped_spans (file_id INTEGER, first_file_id INTEGER, span_count BIGINT);
 CREATE TEMP TABLE ranked_spans AS
 	SELECT *, CAST(0 AS BIGINT) AS rank, CAST(0 AS INTEGER) AS first_file_id FROM span_metadata LIMIT 0;
+CREATE TEMP TABLE merged_durations AS FROM daily_durations LIMIT 0;
 `
 
 // dropRepeats leaves one row for each distinct span, the first one: the one in the file with the lower number, and in

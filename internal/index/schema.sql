@@ -64,22 +64,66 @@ CREATE TABLE failed_parquet_files (
     tries         INTEGER NOT NULL          -- without success since it changed last
 );
 
-CREATE VIEW daily_stats AS
-SELECT service_name,
-       CAST(start_time AT TIME ZONE 'UTC' AS DATE) AS day,
-       count(*) AS span_count,
-       count(*) FILTER (status_code = 2) AS error_count,
-       avg(duration_ns) AS avg_duration_ns,
-       approx_quantile(duration_ns, 0.50) AS p50_duration_ns,
-       approx_quantile(duration_ns, 0.95) AS p95_duration_ns,
-       approx_quantile(duration_ns, 0.99) AS p99_duration_ns
-FROM span_metadata
-GROUP BY ALL;
-
 -- ---------------------------------------------------------------------------------------------------------------
 -- Internal.
 
 CREATE SEQUENCE file_ids;
+
+-- Durations by service and day, as DDSketches (Masson, Rim, Lee: DDSketch, VLDB 2019; docs/adr/0005): one row for each
+-- bucket that has spans. A bucket with duration d > 0 takes in those above d / gamma up to d, where gamma = 101 / 99 makes
+-- every one within 1 % of the middle. Rows may repeat a bucket: what counts is their sum. What batches add and take away
+-- waits in daily_durations_tail to be merged, negative where spans went.
+CREATE TABLE daily_durations (
+    service_name VARCHAR NOT NULL,
+    day          DATE NOT NULL,
+    bucket       SMALLINT,                  -- of duration_bucket; null for spans without a duration
+    span_count   BIGINT NOT NULL,
+    error_count  BIGINT NOT NULL,
+    duration_sum HUGEINT NOT NULL           -- of integers, so that what is added and taken away again leaves nothing
+);
+
+CREATE TABLE daily_durations_tail (
+    service_name VARCHAR NOT NULL,
+    day          DATE NOT NULL,
+    bucket       SMALLINT,
+    span_count   BIGINT NOT NULL,
+    error_count  BIGINT NOT NULL,
+    duration_sum HUGEINT NOT NULL
+);
+
+-- The UTC day of a time. AT TIME ZONE takes ten times as long, and fails at both ends of what a TIMESTAMPTZ can be.
+CREATE MACRO utc_day(t) AS CAST(make_timestamp(epoch_us(t)) AS DATE);
+
+-- The number of the bucket of a duration: 0 for 0, from 1 for 1 ns to 2185 for the longest BIGINT, and the same below 0.
+CREATE MACRO duration_bucket(ns) AS
+    CAST(CASE WHEN ns = 0 THEN 0 ELSE sign(ns) * (1 + ceil(ln(abs(CAST(ns AS DOUBLE))) / ln(101 / 99))) END AS SMALLINT);
+
+-- The duration that stands for a bucket: 2 / (gamma + 1) of its upper end.
+CREATE MACRO bucket_duration(bucket) AS
+    CAST(sign(bucket) * least(CAST(round(0.99 * pow(101 / 99, abs(bucket) - 1)) AS HUGEINT), 9223372036854775807) AS BIGINT);
+
+-- Part of the contract, see docs/formats/index.md. The rows of a bucket are merged by the window, which sorts once and
+-- can swap; grouping them by bucket first cannot swap enough (docs/benchmarks.md).
+CREATE VIEW daily_stats AS
+WITH ranked AS (
+    SELECT *,
+           nullif(sum(span_count) FILTER (bucket IS NOT NULL) OVER (buckets RANGE BETWEEN UNBOUNDED PRECEDING
+                                                                              AND UNBOUNDED FOLLOWING), 0) AS timed,
+           sum(span_count) OVER (buckets RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS rank
+    FROM (FROM daily_durations UNION ALL FROM daily_durations_tail)
+    WINDOW buckets AS (PARTITION BY service_name, day ORDER BY bucket NULLS LAST)
+)
+SELECT service_name,
+       day,
+       CAST(sum(span_count) AS BIGINT) AS span_count,
+       CAST(sum(error_count) AS BIGINT) AS error_count,
+       CAST(sum(duration_sum) AS DOUBLE) / CAST(any_value(timed) AS DOUBLE) AS avg_duration_ns,
+       bucket_duration(min(bucket) FILTER (rank * 100 >= timed * 50)) AS p50_duration_ns,
+       bucket_duration(min(bucket) FILTER (rank * 100 >= timed * 95)) AS p95_duration_ns,
+       bucket_duration(min(bucket) FILTER (rank * 100 >= timed * 99)) AS p99_duration_ns
+FROM ranked
+GROUP BY service_name, day
+HAVING sum(span_count) > 0;
 
 -- Which files hold spans of a trace. trace_lookup consists of long sorted runs; what was indexed last waits in
 -- trace_lookup_tail to become one. Trace ids are random: packing their bits saves next to nothing, and unpacking them

@@ -296,6 +296,7 @@ func checks() []check {
 		{name: "rows", sql: rowsSQL},
 		{name: "file_services", sql: fileServicesCheckSQL},
 		{name: "services", sql: servicesCheckSQL},
+		{name: "daily", sql: dailyCheckSQL, startsSQL: dayStartsSQL, least: "-infinity", most: "infinity"},
 		{name: "uniqueness", sql: uniquenessSQL, startsSQL: timeStartsSQL, least: "-infinity", most: "infinity"},
 		{name: "lookup", sql: lookupCheckSQL, startsSQL: fileStartsSQL, least: "-2147483648", most: "2147483647"},
 	}

@@ -212,6 +212,9 @@ func (x *Index) Work(ctx context.Context, o WorkOptions) (Step, error) {
 	if step.LongestSort, err = x.sortLookup(ctx); err != nil {
 		return step, err
 	}
+	if err := x.mergeDaily(ctx); err != nil {
+		return step, err
+	}
 	if revived != x.revived {
 		return step, ErrReopened
 	}
