@@ -42,7 +42,15 @@ func (s *session) withCatalog(ctx context.Context, readOnly bool, work func(cata
 		defer server.Close()
 		return work(server)
 	}
-	return s.withIndex(ctx, readOnly, func(x *index.Index) error { return work(local{x, s.App}) })
+	err = s.withIndex(ctx, readOnly, func(x *index.Index) error { return work(local{x, s.App}) })
+	if locked := (*index.LockedError)(nil); errors.As(err, &locked) {
+		// A backend may have started since we looked.
+		if server, serverErr := s.server(ctx, readOnly); serverErr == nil && server != nil {
+			defer server.Close()
+			return work(server)
+		}
+	}
+	return err
 }
 
 // server is the backend to ask, or nil if there is none. Whether one holds the index is found out by opening it, which

@@ -74,7 +74,10 @@ func (a App) Backend(ctx context.Context, version string, listening func(url str
 
 // runBackend starts the parts in order and stops them in reverse.
 func (a App) runBackend(ctx context.Context, cancel context.CancelFunc, version string, listening func(url string)) error {
-	x, err := a.OpenIndex(ctx, false)
+	x, err := a.openWhenRead(ctx)
+	if ctx.Err() != nil {
+		return nil // told to stop before it began
+	}
 	if err != nil {
 		return err
 	}
@@ -116,6 +119,29 @@ func (a App) runBackend(ctx context.Context, cancel context.CancelFunc, version 
 	err = errors.Join(err, closeIndex())
 	a.Log.Info("stopped")
 	return err
+}
+
+// readerTime is how long the start waits for commands that read the index.
+const readerTime = 10 * time.Second
+
+// openWhenRead opens the index for writing. Commands that read it end soon, so it waits for them; another writer does not.
+func (a App) openWhenRead(ctx context.Context) (*index.Index, error) {
+	deadline := time.Now().Add(readerTime)
+	for told := false; ; told = true {
+		x, err := a.OpenIndex(ctx, false)
+		var locked *index.LockedError
+		if !errors.As(err, &locked) || index.LockedBy(a.Config.DB, true) != nil || time.Now().After(deadline) {
+			return x, err
+		}
+		if !told {
+			a.Log.Info("waiting for a command that reads the index", "pid", locked.PID, "command", locked.Command)
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
 }
 
 // NewFollower makes what follows the lake into an index.

@@ -3,13 +3,9 @@ package lake
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io/fs"
 	"iter"
-	"os"
 	"path"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/spanlake/spanlake/internal/span"
 )
@@ -17,7 +13,10 @@ import (
 // ErrNotFolder says that the path given as the lake is something else than a folder.
 var ErrNotFolder = errors.New("the lake is not a folder")
 
-var errNameNotUTF8 = errors.New("the name is not UTF-8: rename it, an index cannot hold it")
+var (
+	errNameNotUTF8 = errors.New("the name is not UTF-8: rename it, an index cannot hold it")
+	errReplaced    = errors.New("it was replaced by another folder meanwhile")
+)
 
 // Scan lists the Parquet files below root in lexical order of their paths, folder by folder, without holding the
 // list in memory.
@@ -31,77 +30,7 @@ var errNameNotUTF8 = errors.New("the name is not UTF-8: rename it, an index cann
 // leads to a file that is listed under its own path, and one that leaves it or loops must not be followed. The
 // walk goes through os.Root, so that a folder swapped for a link while it runs does not lead out either.
 func Scan(ctx context.Context, root string) iter.Seq2[span.File, error] {
-	return func(yield func(span.File, error) bool) {
-		info, err := os.Stat(root)
-		switch {
-		case err != nil:
-			yield(span.File{}, &span.ScanError{Path: ".", Err: err})
-			return
-		case !info.IsDir():
-			yield(span.File{}, fmt.Errorf("%w: %s", ErrNotFolder, root))
-			return
-		}
-		dir, err := os.OpenRoot(root)
-		if err != nil {
-			yield(span.File{}, &span.ScanError{Path: ".", Err: err})
-			return
-		}
-		defer func() { _ = dir.Close() }() // nothing was written: there is nothing that closing could lose
-
-		w := walker{yield: yield}
-		err = fs.WalkDir(dir.FS(), ".", func(name string, entry fs.DirEntry, walkErr error) error {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			return w.visit(name, entry, walkErr)
-		})
-		if err != nil && !w.stopped {
-			yield(span.File{}, err)
-		}
-	}
-}
-
-type walker struct {
-	yield   func(span.File, error) bool
-	stopped bool
-}
-
-// visit is the fs.WalkDirFunc of a scan.
-func (w *walker) visit(name string, entry fs.DirEntry, walkErr error) error {
-	if walkErr != nil {
-		if errors.Is(walkErr, fs.ErrNotExist) && name != "." {
-			return nil // vanished between listing and reading
-		}
-		return w.emit(span.File{}, &span.ScanError{Path: strings.ToValidUTF8(name, "\uFFFD"), Err: walkErr})
-	}
-	if entry.IsDir() {
-		if name != "." && skipFolder(entry.Name()) {
-			return fs.SkipDir
-		}
-		return nil
-	}
-	if !entry.Type().IsRegular() || !isLakeFile(entry.Name()) {
-		return nil
-	}
-	if !utf8.ValidString(name) {
-		return w.emit(span.File{}, &span.ScanError{Path: strings.ToValidUTF8(name, "\uFFFD"), Unindexable: true, Err: errNameNotUTF8})
-	}
-	info, err := entry.Info()
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil // vanished between listing and reading
-	}
-	if err != nil {
-		return w.emit(span.File{}, &span.ScanError{Path: name, Err: err})
-	}
-	return w.emit(span.File{Path: name, Size: info.Size(), ModTime: info.ModTime()}, nil)
-}
-
-func (w *walker) emit(file span.File, err error) error {
-	if !w.yield(file, err) {
-		w.stopped = true
-		return fs.SkipAll
-	}
-	return nil
+	return NewScanner(root).Whole(ctx).Files
 }
 
 // isLakeFile says whether a file of this name belongs to the lake.
@@ -112,3 +41,24 @@ func isLakeFile(name string) bool {
 func skipFolder(name string) bool { return name == "tmp" || hidden(name) }
 
 func hidden(name string) bool { return strings.HasPrefix(name, ".") || strings.HasPrefix(name, "_") }
+
+// skipsPart says whether a folder of this path, relative to the root, lies in one that is passed over, or is one.
+func skipsPart(folder string) bool {
+	if folder == "." {
+		return false
+	}
+	for part := range strings.SplitSeq(folder, "/") {
+		if skipFolder(part) {
+			return true
+		}
+	}
+	return false
+}
+
+// join is path.Join for a folder of the lake, "." being the root, and the name of something in it.
+func join(folder, name string) string {
+	if folder == "." {
+		return name
+	}
+	return folder + "/" + name
+}

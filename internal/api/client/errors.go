@@ -1,0 +1,52 @@
+package client
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/spanlake/spanlake/internal/api/wire"
+	"github.com/spanlake/spanlake/internal/span"
+)
+
+// ErrOtherInstance says that the process which answers is not the one that has the index.
+var ErrOtherInstance = errors.New("another process answers there than the one that has the index: it may have been started again, so try once more")
+
+// UnreachableError says that nobody answers.
+type UnreachableError struct {
+	URL string
+	Err error
+}
+
+func (e *UnreachableError) Error() string {
+	return fmt.Sprintf("nobody answers at %s: %v: check that `spanlake backend` runs and listens there", e.URL, e.Err)
+}
+
+func (e *UnreachableError) Unwrap() error { return e.Err }
+
+// ServerError is what a server answered that did not do what it was asked.
+type ServerError struct {
+	URL     string
+	Problem wire.Problem
+}
+
+func (e *ServerError) Error() string { return e.Problem.Text() }
+
+// Unwrap lets errors.Is find what the index would have returned.
+func (e *ServerError) Unwrap() error {
+	switch e.Problem.Type {
+	case wire.TypeNotFailed:
+		return span.ErrNotFailed
+	case wire.TypeOtherInstance:
+		return ErrOtherInstance
+	}
+	return nil
+}
+
+// problem is the error that the index would have returned, as far as there is one.
+func (c *Client) problem(p wire.Problem) error {
+	err := &ServerError{URL: c.base.String(), Problem: p}
+	if p.Type == wire.TypeQuery {
+		return &span.QueryError{Err: err}
+	}
+	return err
+}

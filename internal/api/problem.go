@@ -1,0 +1,79 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/spanlake/spanlake/internal/api/wire"
+	"github.com/spanlake/spanlake/internal/span"
+)
+
+// problem is an error with its status, as huma and RFC 9457 have it.
+type problem struct {
+	huma.ErrorModel
+	// retryAfter goes into the header of that name; 0: none.
+	retryAfter time.Duration
+}
+
+// GetHeaders are sent with the problem.
+func (p *problem) GetHeaders() http.Header {
+	h := http.Header{}
+	if p.retryAfter > 0 {
+		h.Set("Retry-After", strconv.Itoa(int(p.retryAfter.Seconds())))
+	}
+	return h
+}
+
+func newProblem(status int, kind, format string, args ...any) *problem {
+	return &problem{ErrorModel: huma.ErrorModel{Type: kind, Title: http.StatusText(status), Status: status, Detail: fmt.Sprintf(format, args...)}}
+}
+
+// causes of contexts that end
+var (
+	errStopping  = errors.New("the server is stopping: ask again when it runs")
+	errQueryTime = errors.New("the query took longer than is allowed")
+)
+
+// problemOf says what to answer if the Catalog or the Indexer returned an error under a context.
+func (s *Server) problemOf(ctx context.Context, err error) *problem {
+	var query *span.QueryError
+	switch cause := context.Cause(ctx); {
+	case errors.Is(cause, errStopping):
+		return newProblem(http.StatusServiceUnavailable, wire.TypeStopping, "%v", errStopping)
+	case errors.Is(cause, errQueryTime):
+		// 503 is what Prometheus answers as well. There is no Retry-After, since the same query will not be faster then.
+		return newProblem(http.StatusServiceUnavailable, wire.TypeQueryTime, "%v: it may run for %s, its rows be sent included; "+
+			"ask for less at a time", errQueryTime, s.queryTime)
+	case errors.As(err, &query):
+		return newProblem(http.StatusBadRequest, wire.TypeQuery, "%v", query)
+	case errors.Is(err, span.ErrNotFailed):
+		return newProblem(http.StatusNotFound, wire.TypeNotFailed, "%v", err)
+	case ctx.Err() == nil:
+		// Whoever runs the server may be somebody else than who asked.
+		s.log.Error("a request failed", "error", err)
+	}
+	return newProblem(http.StatusInternalServerError, "", "%v", err)
+}
+
+// writeProblem answers with a problem where huma does not.
+func writeProblem(w http.ResponseWriter, p *problem) {
+	maps.Copy(w.Header(), p.GetHeaders())
+	w.Header().Set("Content-Type", wire.ProblemType)
+	w.WriteHeader(p.Status)
+	encoder := json.NewEncoder(w)
+	encoder.SetEscapeHTML(false)
+	_ = encoder.Encode(&p.ErrorModel) // the client is gone
+}
+
+// wire is the problem as a line of a stream.
+func (p *problem) wire() wire.Problem {
+	return wire.Problem{Type: p.Type, Title: p.Title, Status: p.Status, Detail: p.Detail}
+}
