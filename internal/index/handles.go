@@ -28,6 +28,10 @@ func (x *Index) reader() (db *sql.DB, release func(), err error) {
 // lockWriter waits for its turn to write, and opens the database again if an earlier error has closed it.
 func (x *Index) lockWriter(ctx context.Context) (unlock func(), err error) {
 	x.writing.Lock()
+	if x.closed {
+		x.writing.Unlock()
+		return nil, ErrClosed
+	}
 	if x.conn == nil {
 		if err := x.reopen(ctx); err != nil {
 			x.writing.Unlock()
@@ -81,6 +85,7 @@ func (x *Index) Close() error {
 	defer x.writing.Unlock()
 	x.handles.Lock()
 	defer x.handles.Unlock()
+	x.closed = true
 	if err := x.closeHandles(); err != nil {
 		return fmt.Errorf("close index %s: %w", x.opts.Path, err)
 	}
