@@ -52,6 +52,9 @@ func (x *Index) Look(ctx context.Context, listing span.Listing, o LookOptions) (
 
 func (x *Index) look(ctx context.Context, listing span.Listing, o LookOptions) (Found, error) {
 	l := look{index: x, whole: listing.Whole, options: o, unfinished: make(map[string]bool)}
+	if err := x.freeTemp(ctx); err != nil {
+		return Found{}, err
+	}
 	if err := x.returnQueue(ctx); err != nil {
 		return Found{}, err
 	}

@@ -178,6 +178,9 @@ func (x *Index) Work(ctx context.Context, o WorkOptions) (Step, error) {
 		return Step{}, err
 	}
 	defer unlock()
+	if err := x.freeTemp(ctx); err != nil {
+		return Step{}, err
+	}
 	revived := x.revived
 	items, err := x.nextItems(ctx)
 	if err != nil || len(items) == 0 {
