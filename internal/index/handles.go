@@ -71,7 +71,7 @@ func (x *Index) reopen(ctx context.Context) error {
 	if err := x.connect(ctx); err != nil {
 		return fmt.Errorf("open the index again: %w", err)
 	}
-	x.revived++
+	x.backlog.lost = true
 	return nil
 }
 

@@ -55,19 +55,44 @@ func (x *Index) look(ctx context.Context, listing span.Listing, o LookOptions) (
 	if err := x.freeTemp(ctx); err != nil {
 		return Found{}, err
 	}
-	if err := x.returnQueue(ctx); err != nil {
+	if err := x.returnQueue(); err != nil {
 		return Found{}, err
 	}
 	if err := l.list(ctx, listing); err != nil {
 		return l.found, fmt.Errorf("list files: %w", err)
 	}
-	if err := l.note(ctx); err != nil {
-		return l.found, fmt.Errorf("find new files: %w", err)
-	}
-	if err := x.measureBacklog(ctx); err != nil {
+	if err := l.noteAtOnce(ctx); err != nil {
 		return l.found, fmt.Errorf("find new files: %w", err)
 	}
 	return l.found, nil
+}
+
+// noteAtOnce notes all of what was listed or, after an error, nothing: what was noted before is still to be done then.
+func (l *look) noteAtOnce(ctx context.Context) error {
+	x := l.index
+	// Not with a context that ends, see transact. The statements take the way past tx, on its connection.
+	tx, err := x.conn.BeginTx(context.WithoutCancel(ctx), nil)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(l.note(ctx), ctx.Err()); err != nil {
+		_ = tx.Rollback() // it is rolled back whatever Rollback says
+		return err
+	}
+	size, err := x.measure(ctx)
+	if err != nil {
+		_ = tx.Rollback() // it is rolled back whatever Rollback says
+		return err
+	}
+	if err := tx.Commit(); err != nil {
+		return err
+	}
+	x.setBacklog(size)
+	if l.whole {
+		x.backlog.lost = false
+	}
+	x.backlog.done = nil
+	return nil
 }
 
 type look struct {
@@ -210,6 +235,9 @@ func (l *look) note(ctx context.Context) error {
 	forget := forgetSeenSQL
 	if l.whole {
 		forget = forgetAllSQL
+	}
+	if _, err := conn.ExecContext(ctx, dropPendingSQL, l.index.backlog.done); err != nil {
+		return err
 	}
 	if _, err := conn.ExecContext(ctx, forget); err != nil {
 		return err

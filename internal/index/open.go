@@ -76,8 +76,6 @@ type Index struct {
 	closed bool
 	// conn runs everything that writes, since temporary tables belong to a connection.
 	conn *sql.Conn
-	// revived counts how often the database had to be opened again, which empties the temporary tables.
-	revived int
 
 	backlog backlog
 	// partSpans is about how many spans Verify looks at in one part; tests make it small.

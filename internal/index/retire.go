@@ -82,12 +82,8 @@ func (x *Index) Retire(ctx context.Context, policy span.RetentionPolicy, remove 
 		}
 		items = append(items, it)
 	}
-	revived := x.revived
 	if _, err := x.runBatch(ctx, items); err != nil {
 		return done, fmt.Errorf("retire files: %w", err)
-	}
-	if revived != x.revived {
-		return done, ErrReopened
 	}
 	more, err := x.deleteRetired(ctx, remove)
 	more.Files, more.Bytes = more.Files+done.Files, more.Bytes+done.Bytes
