@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 	"time"
 
@@ -135,7 +136,7 @@ func (l *look) list(ctx context.Context, listing span.Listing) error {
 	}
 	var scope []string
 	if !l.whole {
-		scope = listing.Scope()
+		scope = slices.Clone(listing.Scope())
 	}
 	for i, place := range scope {
 		if place == "." {
@@ -219,8 +220,9 @@ WHERE (p.file_path IS NULL OR p.size_bytes <> s.size OR epoch_us(p.mtime) IS DIS
 
 	fillPendingSQL = `
 INSERT INTO lake_pending
-SELECT s.path, s.size, s.mtime, false
-FROM lake_scan s` + dueSQL
+SELECT s.path, max(s.size), max(s.mtime), false
+FROM lake_scan s` + dueSQL + `
+GROUP BY s.path` // a file that is renamed while its folder is read may be listed twice
 
 	waitingSQL = `
 SELECT count(*)
