@@ -81,7 +81,7 @@ func (x *Index) runBatch(ctx context.Context, own []*item) (span.Summary, error)
 	if err := x.inspect(ctx, readableItems(items)); err != nil {
 		return span.Summary{}, err
 	}
-	x.setUnfinishedAside(own)
+	x.setUnfinishedAside(items)
 	for {
 		result, err := x.transact(ctx, items)
 		if err == nil {

@@ -250,6 +250,9 @@ func (l *look) note(ctx context.Context) error {
 	if err := conn.QueryRowContext(ctx, waitingSQL, now).Scan(&l.found.Waiting); err != nil {
 		return err
 	}
+	if err := l.forgetFinished(ctx); err != nil {
+		return err
+	}
 	if err := l.index.skipUnfinished(ctx, now); err != nil {
 		return err
 	}

@@ -236,7 +236,7 @@ func (x *Index) Work(ctx context.Context, o WorkOptions) (Step, error) {
 // noteDone notes files that a transaction has brought up to date although it was not their turn.
 func (x *Index) noteDone(items []*item) {
 	for _, it := range items {
-		if !it.again && !it.vanished {
+		if !it.again && !it.vanished && !it.unfinished {
 			x.backlog.done = append(x.backlog.done, it.file.Path)
 		}
 	}
