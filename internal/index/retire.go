@@ -99,6 +99,9 @@ func (x *Index) Retire(ctx context.Context, policy span.RetentionPolicy, remove 
 	return Retired{Files: done.Files + deleted.Files, Bytes: done.Bytes + deleted.Bytes, More: more}, err
 }
 
+// retireSettle is WorkOptions.Settle for files that are read again since they repeat spans of a retired one.
+const retireSettle = time.Minute
+
 // nextExpired are the files of the next transaction of Retire, and whether there are more. One that has changed since it
 // was indexed stays: it may be young, and the next look will see it.
 func (x *Index) nextExpired(ctx context.Context, policy span.RetentionPolicy) (items []*item, more bool, err error) {
@@ -110,7 +113,7 @@ func (x *Index) nextExpired(ctx context.Context, policy span.RetentionPolicy) (i
 		if len(items) == x.opts.BatchSize {
 			return items, true, nil
 		}
-		it := &item{file: span.File{Path: known.Path}, gone: true, retire: true}
+		it := &item{file: span.File{Path: known.Path}, gone: true, retire: true, settle: retireSettle}
 		it.file, err = x.stat(it)
 		switch {
 		case missing(err):

@@ -198,11 +198,11 @@ func (x *Index) Work(ctx context.Context, o WorkOptions) (Step, error) {
 	}
 	step := Step{}
 	work := append([]*item(nil), items...)
-	if !items[0].gone {
-		for _, it := range items {
+	for _, it := range items {
+		it.settle = o.Settle
+		if !it.gone {
 			step.Files++
 			step.Bytes += it.file.Size
-			it.settle = o.Settle
 		}
 	}
 	step.Summary, err = x.runBatch(ctx, work)
