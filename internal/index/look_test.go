@@ -439,8 +439,10 @@ func TestAFailedLookForgetsNothing(t *testing.T) {
 		list func(yield func(span.File, error) bool)
 		want error
 	}{
-		"an error":         {t.Context(), func(yield func(span.File, error) bool) { yield(span.File{}, broken) }, broken},
-		"an error later":   {t.Context(), func(yield func(span.File, error) bool) { _ = yield(span.File{Path: "x"}, nil) && yield(span.File{}, broken) }, broken},
+		"an error": {t.Context(), func(yield func(span.File, error) bool) { yield(span.File{}, broken) }, broken},
+		"an error later": {t.Context(), func(yield func(span.File, error) bool) {
+			_ = yield(span.File{Path: "x"}, nil) && yield(span.File{}, broken)
+		}, broken},
 		"it was cancelled": {ctx, func(yield func(span.File, error) bool) { yield(span.File{Path: "x"}, nil); cancel() }, context.Canceled},
 	} {
 		for _, whole := range []bool{true, false} {
