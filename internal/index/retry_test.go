@@ -22,15 +22,16 @@ func TestAFailedFileIsTriedAgain(t *testing.T) {
 	retries := 0
 	untilQuarantine := func(why string) {
 		t.Helper()
-		for _, minutes := range []time.Duration{1, 2, 4, 8} {
+		for _, minutes := range []int{1, 2, 4, 8} {
+			wait := time.Duration(minutes) * time.Minute
 			failed := f.failure()
-			if failed.ErrorType != string(TooLarge) || failed.RetryAt == nil || !failed.RetryAt.Equal(now.at.Add(minutes*time.Minute)) || failed.RetryCount != retries {
+			if failed.ErrorType != string(TooLarge) || failed.RetryAt == nil || !failed.RetryAt.Equal(now.at.Add(wait)) || failed.RetryCount != retries {
 				t.Fatalf("%s: the failure is %+v at %v, want it to be tried again in %d minutes", why, failed, now.at, minutes)
 			}
 			if paths, next := f.due(); len(paths) != 0 || !next.Equal(*failed.RetryAt) {
 				t.Errorf("%s: Due() = %q, %v", why, paths, next)
 			}
-			now.pass(minutes*time.Minute - time.Microsecond)
+			now.pass(wait - time.Microsecond)
 			if found := f.look(f.whole()); found.Waiting != 1 || f.Backlog().Files != 0 {
 				t.Errorf("%s: Look() = %+v before it is time", why, found)
 			}

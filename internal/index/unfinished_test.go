@@ -95,8 +95,8 @@ func TestAnUnfinishedFileIsWaitedFor(t *testing.T) {
 		t.Fatalf("Work() = %+v, want an unfinished file", sum)
 	}
 	began := now.at
-	for _, wait := range []time.Duration{250, 500, 1000, 2000, 4000, 8000, 10_000, 10_000, 10_000, 10_000} {
-		wait *= time.Millisecond
+	for _, milliseconds := range []int{250, 500, 1000, 2000, 4000, 8000, 10_000, 10_000, 10_000, 10_000} {
+		wait := time.Duration(milliseconds) * time.Millisecond
 		f.expectFailed(0)
 		f.expectUnfinished(1)
 		paths, next := f.due()
