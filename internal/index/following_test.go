@@ -211,7 +211,14 @@ func TestWhateverHappensWhileFollowing(t *testing.T) {
 			w.now = w.stopClock()
 			// Files are written now, as the clock has it: the ones without a footer are waited for.
 			w.now.at = testkit.Start.Add(time.Duration(random.IntN(3600)) * time.Second)
-			w.lake.Put(t, "nothing.txt", nil)
+			// So many stay that those which go are never withheld.
+			for i := range 11 {
+				path := fmt.Sprintf("stays/%d.parquet", i)
+				w.lake.Spans(t, path)
+				w.model.files[path] = nil
+			}
+			w.look(w.whole())
+			w.work()
 			for range 15 {
 				for range 8 {
 					w.event()
