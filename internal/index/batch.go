@@ -20,7 +20,7 @@ type item struct {
 	// again: the file has not changed but must be read again, since rows of it were left out as repeats of rows that
 	// this batch removes.
 	again bool
-	// settle is WorkOptions.Settle.
+	// settle is WorkOptions.Settle, also for the files that are read again because of this one.
 	settle time.Duration
 	// retire: the file is still there, but retention lets it go.
 	retire bool
@@ -81,7 +81,7 @@ func (x *Index) runBatch(ctx context.Context, own []*item) (span.Summary, error)
 	if err := x.inspect(ctx, readableItems(items)); err != nil {
 		return span.Summary{}, err
 	}
-	x.setUnfinishedAside(own)
+	x.setUnfinishedAside(items)
 	for {
 		result, err := x.transact(ctx, items)
 		if err == nil {

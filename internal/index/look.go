@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 	"time"
 
@@ -52,19 +53,47 @@ func (x *Index) Look(ctx context.Context, listing span.Listing, o LookOptions) (
 
 func (x *Index) look(ctx context.Context, listing span.Listing, o LookOptions) (Found, error) {
 	l := look{index: x, whole: listing.Whole, options: o, unfinished: make(map[string]bool)}
-	if err := x.returnQueue(ctx); err != nil {
+	if err := x.freeTemp(ctx); err != nil {
+		return Found{}, err
+	}
+	if err := x.returnQueue(); err != nil {
 		return Found{}, err
 	}
 	if err := l.list(ctx, listing); err != nil {
 		return l.found, fmt.Errorf("list files: %w", err)
 	}
-	if err := l.note(ctx); err != nil {
-		return l.found, fmt.Errorf("find new files: %w", err)
-	}
-	if err := x.measureBacklog(ctx); err != nil {
+	if err := l.noteAtOnce(ctx); err != nil {
 		return l.found, fmt.Errorf("find new files: %w", err)
 	}
 	return l.found, nil
+}
+
+// noteAtOnce notes all of what was listed or, after an error, nothing: what was noted before is still to be done then.
+func (l *look) noteAtOnce(ctx context.Context) error {
+	x := l.index
+	// Not with a context that ends, see transact. The statements take the way past tx, on its connection.
+	tx, err := x.conn.BeginTx(context.WithoutCancel(ctx), nil)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(l.note(ctx), ctx.Err()); err != nil {
+		_ = tx.Rollback() // it is rolled back whatever Rollback says
+		return err
+	}
+	size, err := x.measure(ctx)
+	if err != nil {
+		_ = tx.Rollback() // it is rolled back whatever Rollback says
+		return err
+	}
+	if err := tx.Commit(); err != nil {
+		return err
+	}
+	x.setBacklog(size)
+	if l.whole {
+		x.backlog.lost = false
+	}
+	x.backlog.done = nil
+	return nil
 }
 
 type look struct {
@@ -107,7 +136,7 @@ func (l *look) list(ctx context.Context, listing span.Listing) error {
 	}
 	var scope []string
 	if !l.whole {
-		scope = listing.Scope()
+		scope = slices.Clone(listing.Scope())
 	}
 	for i, place := range scope {
 		if place == "." {
@@ -191,8 +220,9 @@ WHERE (p.file_path IS NULL OR p.size_bytes <> s.size OR epoch_us(p.mtime) IS DIS
 
 	fillPendingSQL = `
 INSERT INTO lake_pending
-SELECT s.path, s.size, s.mtime, false
-FROM lake_scan s` + dueSQL
+SELECT s.path, max(s.size), max(s.mtime), false
+FROM lake_scan s` + dueSQL + `
+GROUP BY s.path` // a file that is renamed while its folder is read may be listed twice
 
 	waitingSQL = `
 SELECT count(*)
@@ -208,6 +238,9 @@ func (l *look) note(ctx context.Context) error {
 	if l.whole {
 		forget = forgetAllSQL
 	}
+	if _, err := conn.ExecContext(ctx, dropPendingSQL, l.index.backlog.done); err != nil {
+		return err
+	}
 	if _, err := conn.ExecContext(ctx, forget); err != nil {
 		return err
 	}
@@ -215,6 +248,9 @@ func (l *look) note(ctx context.Context) error {
 		return err
 	}
 	if err := conn.QueryRowContext(ctx, waitingSQL, now).Scan(&l.found.Waiting); err != nil {
+		return err
+	}
+	if err := l.forgetFinished(ctx); err != nil {
 		return err
 	}
 	if err := l.index.skipUnfinished(ctx, now); err != nil {

@@ -99,7 +99,7 @@ func (f *fixture) syncWith(o SyncOptions) span.Summary {
 	if err != nil {
 		f.t.Fatalf("Sync() = %v", err)
 	}
-	if got := int64(summary.FilesIndexed) + summary.FilesUnchanged + int64(summary.FilesFailed); got != summary.FilesFound {
+	if got := summary.FilesIndexed + summary.FilesUnchanged + summary.FilesFailed; got != summary.FilesFound {
 		f.t.Errorf("Sync() counts %d files indexed, %d unchanged, %d failed, but %d found",
 			summary.FilesIndexed, summary.FilesUnchanged, summary.FilesFailed, summary.FilesFound)
 	}

@@ -72,10 +72,10 @@ type Index struct {
 	db      *sql.DB
 	// writing is held by what writes, since all of it happens on conn.
 	writing sync.Mutex
+	// closed says that Close was called; what is still to write then finds the index closed for good.
+	closed bool
 	// conn runs everything that writes, since temporary tables belong to a connection.
 	conn *sql.Conn
-	// revived counts how often the database had to be opened again, which empties the temporary tables.
-	revived int
 
 	backlog backlog
 	// partSpans is about how many spans Verify looks at in one part; tests make it small.

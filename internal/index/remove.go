@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"time"
 
 	"github.com/spanlake/spanlake/internal/span"
 )
@@ -46,7 +47,9 @@ func (x *Index) resolve(ctx context.Context, items []*item) error {
 func (x *Index) withAgain(ctx context.Context, items []*item) ([]*item, error) {
 	known := make(map[string]bool, len(items))
 	var removed []int32
+	settle := time.Duration(0)
 	for _, it := range items {
+		settle = max(settle, it.settle)
 		known[it.file.Path] = true
 		if it.oldID != 0 {
 			removed = append(removed, it.oldID)
@@ -64,6 +67,7 @@ func (x *Index) withAgain(ctx context.Context, items []*item) ([]*item, error) {
 				continue
 			}
 			known[it.file.Path] = true
+			it.settle = settle
 			items = append(items, it)
 			if !it.again {
 				removed = append(removed, it.oldID) // it has changed, so others may repeat what it had

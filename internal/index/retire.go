@@ -28,7 +28,7 @@ WITH listed AS (
 ), ordered AS (
     SELECT *, sum(size_bytes) OVER (ORDER BY day DESC, mtime DESC, file_path DESC) AS kept_bytes FROM dated
 )
-SELECT file_path, CAST(day AS TIMESTAMP), size_bytes, row_count
+SELECT file_path, CAST(day AS TIMESTAMP), size_bytes, row_count, epoch_us(mtime)
 FROM ordered
 WHERE ($2 > 0 AND day + 1 + CAST($2 AS INTEGER) <= CAST($1 AS TIMESTAMPTZ) AT TIME ZONE 'UTC')
    OR ($3 > 0 AND kept_bytes > $3)
@@ -36,11 +36,26 @@ ORDER BY day, mtime, file_path`
 
 // Expired lists the files of the index that a policy lets go, the oldest first.
 func (x *Index) Expired(ctx context.Context, policy span.RetentionPolicy) ([]span.RetiredFile, error) {
-	if policy == (span.RetentionPolicy{}) {
-		return []span.RetiredFile{}, nil
+	expired, err := x.expired(ctx, policy)
+	files := make([]span.RetiredFile, len(expired))
+	for i, f := range expired {
+		files[i] = f.RetiredFile
 	}
-	return list(ctx, x, "expired files", expiredSQL, func(rows *sql.Rows, f *span.RetiredFile) error {
-		err := rows.Scan(&f.Path, &f.Day, &f.SizeBytes, &f.RowCount)
+	return files, err
+}
+
+// expiredFile is a file that a policy lets go, with its modification time as the index has it.
+type expiredFile struct {
+	span.RetiredFile
+	mtime int64
+}
+
+func (x *Index) expired(ctx context.Context, policy span.RetentionPolicy) ([]expiredFile, error) {
+	if policy == (span.RetentionPolicy{}) {
+		return nil, nil
+	}
+	return list(ctx, x, "expired files", expiredSQL, func(rows *sql.Rows, f *expiredFile) error {
+		err := rows.Scan(&f.Path, &f.Day, &f.SizeBytes, &f.RowCount, &f.mtime)
 		f.Day = f.Day.UTC()
 		return err
 	}, x.now(), policy.Days, policy.Bytes)
@@ -68,31 +83,49 @@ func (x *Index) Retire(ctx context.Context, policy span.RetentionPolicy, remove 
 	if err != nil {
 		return done, err
 	}
-	expired, err := x.Expired(ctx, policy)
-	if err != nil || len(expired) == 0 {
+	items, more, err := x.nextExpired(ctx, policy)
+	if err != nil || len(items) == 0 {
 		return done, err
 	}
-	var items []*item
-	for _, file := range expired[:min(len(expired), x.opts.BatchSize)] {
-		it := &item{file: span.File{Path: file.Path}, gone: true, retire: true}
-		if it.file, err = x.stat(it); missing(err) {
-			it.retire = false // it is gone already
-		} else if err != nil {
-			return done, fmt.Errorf("retire %s: %w", file.Path, err)
-		}
-		items = append(items, it)
-	}
-	revived := x.revived
 	if _, err := x.runBatch(ctx, items); err != nil {
 		return done, fmt.Errorf("retire files: %w", err)
 	}
-	if revived != x.revived {
-		return done, ErrReopened
+	// They may have been waiting to be tried again.
+	x.backlog.done = append(x.backlog.done, paths(items)...)
+	if err := x.dropDone(ctx); err != nil {
+		return done, err
 	}
-	more, err := x.deleteRetired(ctx, remove)
-	more.Files, more.Bytes = more.Files+done.Files, more.Bytes+done.Bytes
-	more.More = len(expired) > len(items)
-	return more, err
+	deleted, err := x.deleteRetired(ctx, remove)
+	return Retired{Files: done.Files + deleted.Files, Bytes: done.Bytes + deleted.Bytes, More: more}, err
+}
+
+// retireSettle is WorkOptions.Settle for files that are read again since they repeat spans of a retired one.
+const retireSettle = time.Minute
+
+// nextExpired are the files of the next transaction of Retire, and whether there are more. One that has changed since it
+// was indexed stays: it may be young, and the next look will see it.
+func (x *Index) nextExpired(ctx context.Context, policy span.RetentionPolicy) (items []*item, more bool, err error) {
+	expired, err := x.expired(ctx, policy)
+	if err != nil {
+		return nil, false, err
+	}
+	for _, known := range expired {
+		if len(items) == x.opts.BatchSize {
+			return items, true, nil
+		}
+		it := &item{file: span.File{Path: known.Path}, gone: true, retire: true, settle: retireSettle}
+		it.file, err = x.stat(it)
+		switch {
+		case missing(err):
+			it.retire = false // it is gone already
+		case err != nil:
+			return nil, false, fmt.Errorf("retire %s: %w", known.Path, err)
+		case it.file.Size != known.SizeBytes || it.file.ModTime.UnixMicro() != known.mtime:
+			continue
+		}
+		items = append(items, it)
+	}
+	return items, false, nil
 }
 
 const recordRetiredSQL = `INSERT OR REPLACE INTO retired_files VALUES ($1, $2, $3)`

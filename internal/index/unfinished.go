@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"path"
+	"slices"
 	"time"
 
 	"github.com/spanlake/spanlake/internal/span"
@@ -35,7 +37,7 @@ func looksUnfinished(failure *FileError) bool {
 func (x *Index) setUnfinishedAside(items []*item) {
 	now := x.now()
 	for _, it := range items {
-		if it.settle == 0 || !looksUnfinished(it.failure) {
+		if it.again || it.settle == 0 || !looksUnfinished(it.failure) {
 			continue
 		}
 		seen := x.backlog.unfinished[it.file.Path]
@@ -94,6 +96,25 @@ func (l *look) forgetUnfinished(scope []string) {
 			delete(l.index.backlog.unfinished, name)
 		}
 	}
+}
+
+// forgetFinished forgets the files that are there and need no work, such as those that another file's transaction took in
+// or that somebody has put back as they were.
+func (l *look) forgetFinished(ctx context.Context) error {
+	if len(l.unfinished) == 0 {
+		return nil
+	}
+	pending, err := l.index.queryStrings(ctx, `SELECT path FROM lake_pending WHERE path IN (SELECT unnest($1::VARCHAR[]))`,
+		slices.Collect(maps.Keys(l.unfinished)))
+	if err != nil {
+		return err
+	}
+	for name := range l.unfinished {
+		if !slices.Contains(pending, name) {
+			delete(l.index.backlog.unfinished, name)
+		}
+	}
+	return nil
 }
 
 // skipUnfinished leaves the files that are still being written out of the backlog until it is their time, however often

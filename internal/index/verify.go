@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"time"
 
 	"github.com/duckdb/duckdb-go/v2"
 
@@ -242,7 +243,7 @@ func (v *verifier) run(ctx context.Context, check check, args []any) error {
 }
 
 const verifiableSQL = `
-SELECT p.file_path, p.size_bytes, p.row_count
+SELECT p.file_path, p.size_bytes, s.mtime, p.row_count
 FROM parquet_files p
 JOIN lake_scan s ON s.path = p.file_path AND s.size = p.size_bytes AND s.mtime = epoch_us(p.mtime)
 WHERE p.file_path > $1
@@ -257,6 +258,10 @@ func (v *verifier) footers(ctx context.Context) error {
 		if err != nil || len(items) == 0 {
 			return err
 		}
+		listed := make([]span.File, len(items))
+		for i, it := range items {
+			listed[i] = it.file
+		}
 		if err := in.inspect(ctx, items); err != nil {
 			return err
 		}
@@ -265,9 +270,10 @@ func (v *verifier) footers(ctx context.Context) error {
 		}
 		for i, it := range items {
 			switch {
+			case v.changed(listed[i]):
 			case it.failure != nil:
 				v.report(span.Difference{Check: "footer", Subject: it.file.Path, Problem: "cannot be read any more: " + it.failure.Err.Error()})
-			case !it.vanished && it.layout.rows != counts[i]:
+			case it.layout.rows != counts[i]:
 				v.report(span.Difference{Check: "footer", Subject: it.file.Path,
 					Problem: fmt.Sprintf("has %d rows, the registry says %d", it.layout.rows, counts[i])})
 			}
@@ -276,11 +282,18 @@ func (v *verifier) footers(ctx context.Context) error {
 	}
 }
 
+// changed tells whether a file is not any more as it was listed, which is no difference but news.
+func (v *verifier) changed(listed span.File) bool {
+	now, err := v.index.stat(&item{file: listed})
+	return missing(err) || err == nil && !sameFile(now, listed)
+}
+
 // verifiable are the next registered files after path that have not changed, and their registered row counts.
 func (v *verifier) verifiable(ctx context.Context, after string) (items []*item, counts []int64, err error) {
 	err = eachRowOf(ctx, v.conn, verifiableSQL, func(scan func(...any) error) error {
-		it, count := &item{}, int64(0)
-		err := scan(&it.file.Path, &it.file.Size, &count)
+		it, mtime, count := &item{}, int64(0), int64(0)
+		err := scan(&it.file.Path, &it.file.Size, &mtime, &count)
+		it.file.ModTime = time.UnixMicro(mtime)
 		items, counts = append(items, it), append(counts, count)
 		return err
 	}, after)

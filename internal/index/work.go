@@ -27,6 +27,8 @@ type backlog struct {
 	unfinished map[string]*unfinishedFile
 	// done are paths that a transaction dealt with beside its own.
 	done []string
+	// lost: the database was opened again, and no look has been at the whole lake since.
+	lost bool
 
 	mu   sync.Mutex // guards size, which anybody may ask for
 	size Backlog
@@ -60,21 +62,23 @@ SELECT count(*) FILTER (NOT gone), CAST(coalesce(sum(size) FILTER (NOT gone), 0)
        coalesce(min(mtime) FILTER (NOT gone), 0)
 FROM lake_pending`
 
-// measureBacklog counts lake_pending, when all of the backlog is in it.
-func (x *Index) measureBacklog(ctx context.Context) error {
+// measure counts lake_pending, when all of the backlog is in it.
+func (x *Index) measure(ctx context.Context) (Backlog, error) {
 	var size Backlog
 	var oldest int64
-	if err := x.conn.QueryRowContext(ctx, measureSQL).Scan(&size.Files, &size.Bytes, &size.Gone, &oldest); err != nil {
-		return err
-	}
+	err := x.conn.QueryRowContext(ctx, measureSQL).Scan(&size.Files, &size.Bytes, &size.Gone, &oldest)
 	size.Oldest = time.UnixMicro(oldest)
+	return size, err
+}
+
+// setBacklog takes over what measure has counted.
+func (x *Index) setBacklog(size Backlog) {
 	x.backlog.rest = size.Files + size.Gone
 	x.changeBacklog(func(b *Backlog) { *b = size })
-	return nil
 }
 
 // returnQueue puts the queue back into lake_pending, where a look compares it with what it found.
-func (x *Index) returnQueue(ctx context.Context) error {
+func (x *Index) returnQueue() error {
 	if len(x.backlog.queue) == 0 {
 		return nil
 	}
@@ -86,10 +90,11 @@ func (x *Index) returnQueue(ctx context.Context) error {
 		}
 		return nil
 	})
-	x.backlog.queue = nil
 	if err != nil {
 		return fmt.Errorf("return files to the backlog: %w", err)
 	}
+	x.backlog.rest += int64(len(x.backlog.queue))
+	x.backlog.queue = nil
 	return nil
 }
 
@@ -171,14 +176,19 @@ type Step struct {
 var ErrReopened = errors.New("the index was opened again")
 
 // Work does one transaction of what Look found: removals first, then the newest files. After an error, what was committed
-// stays, and the files of the transaction are still to be done; after ErrReopened a whole look must come first.
+// stays, and the files of the transaction are still to be done; it says ErrReopened until a whole look has come.
 func (x *Index) Work(ctx context.Context, o WorkOptions) (Step, error) {
 	unlock, err := x.lockWriter(ctx)
 	if err != nil {
 		return Step{}, err
 	}
 	defer unlock()
-	revived := x.revived
+	if x.backlog.lost {
+		return Step{}, ErrReopened
+	}
+	if err := x.freeTemp(ctx); err != nil {
+		return Step{}, err
+	}
 	items, err := x.nextItems(ctx)
 	if err != nil || len(items) == 0 {
 		return Step{}, err
@@ -188,11 +198,11 @@ func (x *Index) Work(ctx context.Context, o WorkOptions) (Step, error) {
 	}
 	step := Step{}
 	work := append([]*item(nil), items...)
-	if !items[0].gone {
-		for _, it := range items {
+	for _, it := range items {
+		it.settle = o.Settle
+		if !it.gone {
 			step.Files++
 			step.Bytes += it.file.Size
-			it.settle = o.Settle
 		}
 	}
 	step.Summary, err = x.runBatch(ctx, work)
@@ -209,16 +219,17 @@ func (x *Index) Work(ctx context.Context, o WorkOptions) (Step, error) {
 		}
 	}
 	x.noteUnfinished(items, &step.Summary)
+	if x.backlog.lost {
+		return step, ErrReopened
+	}
+	x.countDone(step, len(items))
+	if err := x.dropDone(ctx); err != nil {
+		return step, err
+	}
 	if step.LongestSort, err = x.sortLookup(ctx); err != nil {
 		return step, err
 	}
 	if err := x.mergeDaily(ctx); err != nil {
-		return step, err
-	}
-	if revived != x.revived {
-		return step, ErrReopened
-	}
-	if err := x.dropDone(ctx, step, len(items)); err != nil {
 		return step, err
 	}
 	step.More = len(x.backlog.queue) > 0 || x.backlog.rest > 0
@@ -228,7 +239,7 @@ func (x *Index) Work(ctx context.Context, o WorkOptions) (Step, error) {
 // noteDone notes files that a transaction has brought up to date although it was not their turn.
 func (x *Index) noteDone(items []*item) {
 	for _, it := range items {
-		if !it.again && !it.vanished {
+		if !it.again && !it.vanished && !it.unfinished {
 			x.backlog.done = append(x.backlog.done, it.file.Path)
 		}
 	}
@@ -242,10 +253,8 @@ func paths(items []*item) []string {
 	return all
 }
 
-// dropDone takes out of the backlog what a step did.
-func (x *Index) dropDone(ctx context.Context, step Step, items int) error {
-	extra := x.backlog.done
-	x.backlog.done = nil
+// countDone takes what a step did out of the measure of the backlog.
+func (x *Index) countDone(step Step, items int) {
 	gone := int64(0)
 	if step.Files == 0 {
 		gone = int64(items)
@@ -255,15 +264,25 @@ func (x *Index) dropDone(ctx context.Context, step Step, items int) error {
 		b.Bytes -= step.Bytes
 		b.Gone -= gone
 	})
-	if len(extra) == 0 {
+}
+
+// dropDone takes out of the backlog what transactions did beside their own: files that were read since they repeat spans
+// of removed ones may have been waiting themselves.
+func (x *Index) dropDone(ctx context.Context) error {
+	if len(x.backlog.done) == 0 {
 		return nil
 	}
-	// Files that were read since they repeat spans of removed ones may have been waiting themselves.
-	if err := x.returnQueue(ctx); err != nil {
+	if err := x.returnQueue(); err != nil {
 		return err
 	}
-	if _, err := x.conn.ExecContext(ctx, dropPendingSQL, extra); err != nil {
+	if _, err := x.conn.ExecContext(ctx, dropPendingSQL, x.backlog.done); err != nil {
 		return fmt.Errorf("drop files from the backlog: %w", err)
 	}
-	return x.measureBacklog(ctx)
+	size, err := x.measure(ctx)
+	if err != nil {
+		return fmt.Errorf("drop files from the backlog: %w", err)
+	}
+	x.setBacklog(size)
+	x.backlog.done = nil
+	return nil
 }
