@@ -48,8 +48,13 @@ func (x *Index) Look(ctx context.Context, listing span.Listing, o LookOptions) (
 		return Found{}, err
 	}
 	defer unlock()
-	return x.look(ctx, listing, o)
+	return x.look(uncancelled(ctx), listing, o)
 }
+
+// uncancelled is for statements that are short anyway: one that is cancelled at the wrong moment leaves a reference to the
+// database behind (duckdb-go 2.10506, seen in half of the restarts of a backend within a process), which then cannot be
+// opened again. A listing ends with its own context.
+func uncancelled(ctx context.Context) context.Context { return context.WithoutCancel(ctx) }
 
 func (x *Index) look(ctx context.Context, listing span.Listing, o LookOptions) (Found, error) {
 	l := look{index: x, whole: listing.Whole, options: o, unfinished: make(map[string]bool)}

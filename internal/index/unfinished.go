@@ -150,6 +150,7 @@ func (x *Index) Due(ctx context.Context) (paths []string, next time.Time, err er
 		return nil, next, err
 	}
 	defer unlock()
+	ctx = uncancelled(ctx)
 	now := x.now()
 	err = x.eachRow(ctx, dueFailedSQL, func(scan func(...any) error) error {
 		var path string

@@ -186,10 +186,13 @@ func (x *Index) Work(ctx context.Context, o WorkOptions) (Step, error) {
 	if x.backlog.lost {
 		return Step{}, ErrReopened
 	}
-	if err := x.freeTemp(ctx); err != nil {
+	if err := ctx.Err(); err != nil {
 		return Step{}, err
 	}
-	items, err := x.nextItems(ctx)
+	if err := x.freeTemp(uncancelled(ctx)); err != nil {
+		return Step{}, err
+	}
+	items, err := x.nextItems(uncancelled(ctx))
 	if err != nil || len(items) == 0 {
 		return Step{}, err
 	}
@@ -223,7 +226,7 @@ func (x *Index) Work(ctx context.Context, o WorkOptions) (Step, error) {
 		return step, ErrReopened
 	}
 	x.countDone(step, len(items))
-	if err := x.dropDone(ctx); err != nil {
+	if err := x.dropDone(uncancelled(ctx)); err != nil {
 		return step, err
 	}
 	if step.LongestSort, err = x.sortLookup(ctx); err != nil {
