@@ -22,6 +22,9 @@ func newBackendCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if err := s.here(cmd); err != nil {
+				return err
+			}
 			out := &printer{w: s.stdout}
 			err = s.Backend(cmd.Context(), version(), func(url string) {
 				out.printf("Following %s on %s\n", s.Config.Lake, url)

@@ -58,7 +58,7 @@ func (s *session) benchFollow(ctx context.Context, spans int64, files int) (err 
 		return fmt.Errorf("bench: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
-	b := followBench{session: s, folder: folder, random: rand.New(rand.NewPCG(1, 1))}
+	b := followBench{session: s, folder: folder, random: rand.New(rand.NewPCG(1, 1))} // #nosec G404 -- the same files each time
 	s.Config.Lake, s.Config.DB = filepath.Join(folder, "lake"), filepath.Join(folder, "index.duckdb")
 	b.say("writing and indexing a sample of %s ...\n", count(spans, "span"))
 	end := time.Now().Add(-time.Hour)

@@ -121,7 +121,7 @@ func (r *readers) during(ctx context.Context, what string, work func() error) er
 		d.WALBytes = wal
 		r.results = append(r.results, d)
 	}
-	return errors.Join(append(failed, err)...)
+	return errors.Join(errors.Join(failed...), err)
 }
 
 // watchWAL says how large the write-ahead log became.

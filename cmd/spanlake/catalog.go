@@ -3,6 +3,9 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
 
 	"github.com/spanlake/spanlake/internal/api/client"
 	"github.com/spanlake/spanlake/internal/app"
@@ -51,6 +54,17 @@ func (s *session) withCatalog(ctx context.Context, readOnly bool, work func(cata
 		}
 	}
 	return err
+}
+
+// errHere says that a command works on the index in its own process only.
+var errHere = errors.New("works on the index itself, so no backend can be asked to do it: leave --server (SPANLAKE_SERVER) out")
+
+// here refuses --server for a command that cannot ask a backend.
+func (s *session) here(cmd *cobra.Command) error {
+	if s.Config.Server == "" {
+		return nil
+	}
+	return fmt.Errorf("%s %w: %w", cmd.CommandPath(), errHere, errUsage)
 }
 
 // server is the backend to ask, or nil if there is none. Whether one holds the index is found out by opening it, which

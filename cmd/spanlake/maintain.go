@@ -23,6 +23,9 @@ func newRebuildCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if err := s.here(cmd); err != nil {
+				return err
+			}
 			bar := s.newProgress()
 			summary, err := s.Rebuild(cmd.Context(), index.SyncOptions{Progress: bar.show})
 			bar.finish()

@@ -34,6 +34,9 @@ func newRetainCommand() *cobra.Command {
 			if dryRun {
 				return s.withCatalog(cmd.Context(), true, func(c catalog) error { return s.expired(cmd.Context(), c) })
 			}
+			if err := s.here(cmd); err != nil {
+				return err
+			}
 			return s.withIndex(cmd.Context(), false, func(x *index.Index) error { return s.retain(cmd.Context(), x) })
 		},
 	}

@@ -96,7 +96,8 @@ func newRoot() *cobra.Command {
 			"are listed in milliseconds. Settings come from flags, the environment or a .env file, in this order.",
 		Example: "  spanlake sample --traces 1000   # write a lake to play with\n" +
 			"  spanlake index                  # index it\n" +
-			"  spanlake services               # look at it",
+			"  spanlake services               # look at it\n" +
+			"  spanlake backend                # or follow it, and serve what is known",
 		Version:       version(),
 		SilenceErrors: true,
 		SilenceUsage:  true,

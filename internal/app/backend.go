@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"iter"
 	"net"
 	"os"
 	"sync"
@@ -29,22 +28,25 @@ type backend struct {
 	config   struct{ lake, db string }
 }
 
-// Status, IndexNow, Retry, RetryAll and Verify are the follower's, which knows what it still has to do.
-
+// Status is the follower's, as the methods below are: it knows what it still has to do.
 func (b *backend) Status(ctx context.Context) (span.IndexerStatus, error) {
 	status, err := b.follower.Status(ctx)
 	status.Lake, status.Index = b.config.lake, b.config.db
 	return status, err
 }
 
+// IndexNow is the follower's.
 func (b *backend) IndexNow(ctx context.Context, acceptMissing bool) (span.Summary, error) {
 	return b.follower.IndexNow(ctx, acceptMissing)
 }
 
+// Retry is the follower's.
 func (b *backend) Retry(ctx context.Context, path string) error { return b.follower.Retry(ctx, path) }
 
+// RetryAll is the follower's.
 func (b *backend) RetryAll(ctx context.Context) (int64, error) { return b.follower.RetryAll(ctx) }
 
+// Verify is the follower's.
 func (b *backend) Verify(ctx context.Context, found func(span.Difference)) (int, error) {
 	return b.follower.Verify(ctx, found)
 }
@@ -150,7 +152,7 @@ func (a App) NewFollower(x *index.Index, observer follow.Observer) *follow.Follo
 		Poll:      a.Config.PollInterval,
 		Retention: a.Retention(),
 		Remove:    func(file span.File) error { return lake.Remove(a.Config.Lake, file) },
-		List:      func(ctx context.Context) iter.Seq2[span.File, error] { return a.Scan(ctx) },
+		List:      a.Scan,
 		Observer:  observer,
 		Log:       a.Log,
 	}

@@ -3,6 +3,7 @@ package app_test
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -61,9 +62,7 @@ func start(t *testing.T, flags map[string]string) *running {
 	settings := map[string]string{
 		"lake": l.Root, "db": filepath.Join(t.TempDir(), "index", "x.duckdb"), "listen": "127.0.0.1:0", "memory": "256MB", "poll-interval": "5s",
 	}
-	for flag, value := range flags {
-		settings[flag] = value
-	}
+	maps.Copy(settings, flags)
 	c, err := config.Load(settings, func(string) (string, bool) { return "", false }, filepath.Join(t.TempDir(), ".env"))
 	if err != nil {
 		t.Fatal(err)

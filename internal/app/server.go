@@ -38,7 +38,8 @@ func advertise(db string, server Server) (forget func(), err error) {
 		return func() {}, fmt.Errorf("note the address of the server: %w", err)
 	}
 	temporary := path + ".tmp"
-	if err := os.WriteFile(temporary, append(content, '\n'), 0o644); err != nil { //nolint:gosec // others on this machine may ask as well
+	// Others on this machine may ask as well.
+	if err := os.WriteFile(temporary, append(content, '\n'), 0o644); err != nil {
 		return func() {}, fmt.Errorf("note the address of the server: %w", err)
 	}
 	if err := os.Rename(temporary, path); err != nil {

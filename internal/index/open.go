@@ -159,15 +159,12 @@ func (x *Index) confine(ctx context.Context, db *sql.DB) error {
 // LockedBy says which other process has the index at path open so that it cannot be opened here for writing, or for reading
 // if readOnly; nil if none has. It must not be called while this process has the index open.
 func LockedBy(path string, readOnly bool) *LockedError {
-	path, err := realPath(path)
-	if err != nil {
-		return nil
+	if path, err := realPath(path); err == nil {
+		if holder, err := lockHolder(path, readOnly); err == nil {
+			return holder
+		}
 	}
-	holder, err := lockHolder(path, readOnly)
-	if err != nil {
-		return nil // opening it will say what is wrong
-	}
-	return holder
+	return nil // opening it will say what is wrong
 }
 
 // realPath is where a database lies: its write-ahead log is beside it and not beside a link to it.

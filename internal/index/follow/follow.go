@@ -145,12 +145,20 @@ func New(x *index.Index, lake Lake, o Options) *Follower {
 	return f
 }
 
+// unobserved is an Observer for who wants none.
 type unobserved struct{}
 
+// Cycle counts nothing.
 func (unobserved) Cycle(time.Duration, error) {}
-func (unobserved) Batch(span.Summary)         {}
-func (unobserved) Failed(string)              {}
-func (unobserved) Retired(int, int64)         {}
+
+// Batch counts nothing.
+func (unobserved) Batch(span.Summary) {}
+
+// Failed counts nothing.
+func (unobserved) Failed(string) {}
+
+// Retired counts nothing.
+func (unobserved) Retired(int, int64) {}
 
 // ErrStopped says that the follower does not run any more.
 var ErrStopped = errors.New("the indexer was stopped")
