@@ -89,8 +89,8 @@ func (s *session) withheld(summary span.Summary) error {
 	if summary.FilesWithheld == 0 {
 		return nil
 	}
-	return fmt.Errorf("%s, more than half of what the index has, gone from the lake %s: %w",
-		countAre(summary.FilesWithheld, "file"), s.Config.Lake, errWithheld)
+	return fmt.Errorf("%s, more than half of what the index has, went from the lake %s: %w",
+		count(summary.FilesWithheld, "file"), s.Config.Lake, errWithheld)
 }
 
 // summaryJSON is what --json prints of a pass.
@@ -147,6 +147,7 @@ func (s *session) printSummary(summary span.Summary, peak int64) error {
 		out.printf("%s still being written\n", countAre(summary.FilesUnfinished, "file"))
 	}
 	switch {
+	case summary.FilesWithheld > 0:
 	case summary.LakeAbsent:
 		out.printf("The lake folder does not exist, or not yet. `spanlake sample` writes a lake to try, --lake names another one.\n")
 	case summary.FilesFound == 0:

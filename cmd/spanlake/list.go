@@ -61,6 +61,9 @@ func (s *session) show(objects any, header []string, rows [][]string, empty stri
 	return writeTable(s.stdout, header, rows)
 }
 
+// maxRemoteFiles is how many files the HTTP API lists at once.
+const maxRemoteFiles = 10_000
+
 func newFilesCommand() *cobra.Command {
 	var limit int
 	cmd := &cobra.Command{
@@ -71,6 +74,9 @@ func newFilesCommand() *cobra.Command {
 		RunE: reading(func(s *session, ctx context.Context, x catalog) error {
 			if limit < 1 {
 				return fmt.Errorf("--limit %d is not allowed: must be at least 1: %w", limit, errUsage)
+			}
+			if _, here := x.(local); !here && limit > maxRemoteFiles {
+				return fmt.Errorf("--limit %d is not allowed: a running backend lists at most %d: %w", limit, maxRemoteFiles, errUsage)
 			}
 			return s.files(ctx, x, limit)
 		}),

@@ -2,7 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
@@ -37,6 +40,10 @@ func newRetainCommand() *cobra.Command {
 			if err := s.here(cmd); err != nil {
 				return err
 			}
+			// Opened for writing it would be made, to no purpose.
+			if _, err := os.Stat(s.Config.DB); errors.Is(err, fs.ErrNotExist) {
+				return fmt.Errorf("%s: %w", s.Config.DB, index.ErrNoIndex)
+			}
 			return s.withIndex(cmd.Context(), false, func(x *index.Index) error { return s.retain(cmd.Context(), x) })
 		},
 	}
@@ -66,6 +73,14 @@ func (s *session) expired(ctx context.Context, c catalog) error {
 
 // retain deletes what has expired.
 func (s *session) retain(ctx context.Context, x *index.Index) error {
+	// An expired file that is not there would only leave the index, and come back when the lake is mounted.
+	found, err := x.Look(ctx, span.WholeLake(s.Scan(ctx)), index.LookOptions{})
+	if err != nil {
+		return err
+	}
+	if found.Absent || found.Withheld > 0 {
+		return fmt.Errorf("most files of the index are not in the lake %s: is it mounted? Nothing was deleted", s.Config.Lake)
+	}
 	var sum index.Retired
 	for more := true; more; {
 		done, err := x.Retire(ctx, s.Retention(), func(file span.File) error { return lake.Remove(s.Config.Lake, file) })
@@ -81,6 +96,6 @@ func (s *session) retain(ctx context.Context, x *index.Index) error {
 			BytesDeleted int64 `json:"bytes_deleted"`
 		}{sum.Files, sum.Bytes})
 	}
-	_, err := fmt.Fprintf(s.stdout, "%s of %s deleted\n", count(sum.Files, "file"), humanize.Bytes(uint64(max(sum.Bytes, 0))))
+	_, err = fmt.Fprintf(s.stdout, "%s of %s deleted\n", count(sum.Files, "file"), humanize.Bytes(uint64(max(sum.Bytes, 0))))
 	return err
 }

@@ -30,6 +30,8 @@ type Found struct {
 	Files int64
 	// Waiting are the ones among them that failed earlier, have not changed and are not due yet.
 	Waiting int64
+	// Unfinished are the ones among them that are still being written and not due yet.
+	Unfinished int64
 	// Gone are the indexed and failed files that are not in the lake any more and will be removed.
 	Gone int64
 	// Withheld are the indexed files that are gone, but stay in the index since they are more than half of all.
@@ -48,7 +50,7 @@ func (x *Index) Look(ctx context.Context, listing span.Listing, o LookOptions) (
 		return Found{}, err
 	}
 	defer unlock()
-	return x.look(uncancelled(ctx), listing, o)
+	return x.look(ctx, listing, o)
 }
 
 // uncancelled is for statements that are short anyway: one that is cancelled at the wrong moment leaves a reference to the
@@ -58,16 +60,16 @@ func uncancelled(ctx context.Context) context.Context { return context.WithoutCa
 
 func (x *Index) look(ctx context.Context, listing span.Listing, o LookOptions) (Found, error) {
 	l := look{index: x, whole: listing.Whole, options: o, unfinished: make(map[string]bool)}
-	if err := x.freeTemp(ctx); err != nil {
+	if err := x.freeTemp(uncancelled(ctx)); err != nil {
 		return Found{}, err
 	}
 	if err := x.returnQueue(); err != nil {
 		return Found{}, err
 	}
-	if err := l.list(ctx, listing); err != nil {
+	if err := errors.Join(l.list(uncancelled(ctx), listing), ctx.Err()); err != nil {
 		return l.found, fmt.Errorf("list files: %w", err)
 	}
-	if err := l.noteAtOnce(ctx); err != nil {
+	if err := l.noteAtOnce(uncancelled(ctx)); err != nil {
 		return l.found, fmt.Errorf("find new files: %w", err)
 	}
 	return l.found, nil
@@ -258,7 +260,7 @@ func (l *look) note(ctx context.Context) error {
 	if err := l.forgetFinished(ctx); err != nil {
 		return err
 	}
-	if err := l.index.skipUnfinished(ctx, now); err != nil {
+	if err := l.skipUnfinished(ctx, now); err != nil {
 		return err
 	}
 	if l.options.KeepMissing {

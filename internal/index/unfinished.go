@@ -119,17 +119,20 @@ func (l *look) forgetFinished(ctx context.Context) error {
 
 // skipUnfinished leaves the files that are still being written out of the backlog until it is their time, however often
 // their writer wakes us.
-func (x *Index) skipUnfinished(ctx context.Context, now time.Time) error {
+func (l *look) skipUnfinished(ctx context.Context, now time.Time) error {
 	var early []string
-	for path, seen := range x.backlog.unfinished {
+	for path, seen := range l.index.backlog.unfinished {
 		if seen.next.After(now) {
 			early = append(early, path)
+			if l.unfinished[path] {
+				l.found.Unfinished++
+			}
 		}
 	}
 	if len(early) == 0 {
 		return nil
 	}
-	if _, err := x.conn.ExecContext(ctx, dropPendingSQL, early); err != nil {
+	if _, err := l.index.conn.ExecContext(ctx, dropPendingSQL, early); err != nil {
 		return fmt.Errorf("leave unfinished files out: %w", err)
 	}
 	return nil

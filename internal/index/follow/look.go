@@ -67,9 +67,10 @@ func (f *Follower) lookAtAll(ctx context.Context) error {
 		r.summary.FilesFound, r.summary.FilesWaiting = found.Files, found.Waiting
 		r.summary.FilesFailed = found.Waiting
 		r.summary.FilesWithheld, r.summary.LakeAbsent = found.Withheld, found.Absent
-		r.summary.FilesUnchanged = found.Files - found.Waiting - backlog.Files
+		r.summary.FilesUnfinished = found.Unfinished
+		r.summary.FilesUnchanged = found.Files - found.Waiting - found.Unfinished - backlog.Files
 	}
-	f.update(func(s *status) { s.watermark = start })
+	f.update(func(s *status) { s.watermark, s.ready = start, true })
 	if f.opts.Watcher == nil {
 		return nil
 	}

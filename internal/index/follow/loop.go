@@ -92,7 +92,8 @@ func (f *Follower) answer(err error) {
 func (f *Follower) sleep(ctx context.Context, err error) {
 	l := &f.loop
 	var wake <-chan struct{}
-	if f.opts.Watcher != nil && err == nil {
+	// That the lake is back is an event as well.
+	if f.opts.Watcher != nil && (err == nil || errors.Is(err, ErrLakeAbsent)) {
 		wake = f.opts.Watcher.Wake()
 	}
 	if l.quiet > 0 && err == nil {
@@ -169,6 +170,10 @@ func (f *Follower) cycle(ctx context.Context) error {
 		}
 		// What came meanwhile may be newer than what waits.
 		if err := f.lookAgain(ctx); err != nil {
+			return err
+		}
+		// However long the backlog is, old files have to make room.
+		if err := f.retire(ctx); err != nil {
 			return err
 		}
 	}
@@ -283,7 +288,7 @@ func (f *Follower) settleCycle(err error) {
 	if err == nil {
 		var failures int64
 		f.update(func(s *status) {
-			failures, s.failures, s.ready = s.failures, 0, true
+			failures, s.failures = s.failures, 0
 		})
 		if failures > 0 {
 			f.log.Info("the indexer works again", "failed_cycles", failures)
