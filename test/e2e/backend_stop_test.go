@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"fmt"
 	"net/http"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -77,7 +78,7 @@ func TestBackendThatIsToldTwice(t *testing.T) {
 // streamNobodyTakes has the backend send more than anybody reads, until done is called.
 func (r *running) streamNobodyTakes() (done func()) {
 	r.t.Helper()
-	body := strings.NewReader(`{"query": "SELECT i, 'a text that fills pipes' AS text FROM range(100000000) AS r(i)"}`)
+	body := strings.NewReader(`{"query": "SELECT i, 'a text that fills pipes' AS text FROM range(3000000) AS r(i)"}`)
 	request, err := http.NewRequestWithContext(r.t.Context(), http.MethodPost, r.url+"/api/v1/sql", body)
 	if err != nil {
 		r.t.Fatal(err)
@@ -91,6 +92,38 @@ func (r *running) streamNobodyTakes() (done func()) {
 		r.t.Fatalf("status %d, %q, %v", response.StatusCode, line, err)
 	}
 	return func() { _ = response.Body.Close() }
+}
+
+// A query that needs more than the memory leaves nothing behind when the backend ends in the middle of it, in order or not.
+func TestBackendEndsWhileAQuerySpills(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t, "")
+	p.put("a.parquet", spanFile(t, 1, 10))
+	for _, s := range []syscall.Signal{syscall.SIGKILL, syscall.SIGTERM} {
+		r := p.backend("--memory", "192MB")
+		r.untilHas("the file", 1, 10)
+		query := p.command("sql", "SELECT i, hash(i) AS text FROM range(200000000) AS r(i) ORDER BY 2")
+		var stderr strings.Builder
+		query.Stderr = &stderr
+		if err := query.Start(); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "the query to need the disk", func() bool {
+			spilled, err := filepath.Glob(p.db + ".tmp/*")
+			return err == nil && len(spilled) > 0
+		})
+		if s == syscall.SIGTERM {
+			r.end(s)
+		} else {
+			signal(t, r.cmd, s)
+			<-r.ended
+		}
+		if err := query.Wait(); err == nil || stderr.Len() == 0 {
+			t.Errorf("after %v the query says %q, %v", s, &stderr, err)
+		}
+	}
+	p.index()
+	p.assertSound()
 }
 
 // The oldest files go when the lake is larger than it may be, and who asks first is told which.
