@@ -34,7 +34,7 @@ func TestBackendStopsInTheMiddle(t *testing.T) {
 	}
 	// While it indexes, it also sends the answer to a query that nobody takes.
 	r := p.backend("--batch-size", "1")
-	defer r.streamNobodyTakes()()
+	r.streamNobodyTakes()
 	r.stop()
 
 	r = p.backend()
@@ -54,7 +54,7 @@ func TestBackendThatIsToldTwice(t *testing.T) {
 	p.put("a.parquet", spanFile(t, 1, 10))
 	r := p.backend()
 	r.untilHas("the file", 1, 10)
-	defer r.streamNobodyTakes()()
+	r.streamNobodyTakes()
 	asked := time.Now()
 	signal(t, r.cmd, syscall.SIGTERM)
 	for !r.hasEnded() {
@@ -75,8 +75,8 @@ func TestBackendThatIsToldTwice(t *testing.T) {
 	p.assertSound()
 }
 
-// streamNobodyTakes has the backend send more than anybody reads, until done is called.
-func (r *running) streamNobodyTakes() (done func()) {
+// streamNobodyTakes has the backend send more than anybody reads, until the test ends.
+func (r *running) streamNobodyTakes() {
 	r.t.Helper()
 	body := strings.NewReader(`{"query": "SELECT i, 'a text that fills pipes' AS text FROM range(3000000) AS r(i)"}`)
 	request, err := http.NewRequestWithContext(r.t.Context(), http.MethodPost, r.url+"/api/v1/sql", body)
@@ -88,10 +88,10 @@ func (r *running) streamNobodyTakes() (done func()) {
 	if err != nil {
 		r.t.Fatal(err)
 	}
+	r.t.Cleanup(func() { _ = response.Body.Close() })
 	if line, err := bufio.NewReader(response.Body).ReadString('\n'); err != nil || response.StatusCode != http.StatusOK {
 		r.t.Fatalf("status %d, %q, %v", response.StatusCode, line, err)
 	}
-	return func() { _ = response.Body.Close() }
 }
 
 // A query that needs more than the memory leaves nothing behind when the backend ends in the middle of it, in order or not.
