@@ -115,7 +115,7 @@ func (r *running) stop() {
 	}
 	for _, entry := range entries {
 		if entry.Name() != filepath.Base(r.db) {
-			r.t.Errorf("%s was left beside the index", entry.Name())
+			r.t.Errorf("%s was left beside the index\n%s", entry.Name(), r.stderr)
 		}
 	}
 }
