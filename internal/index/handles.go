@@ -41,11 +41,17 @@ func (x *Index) lockWriter(ctx context.Context) (unlock func(), err error) {
 		x.writing.Unlock()
 		return nil, ErrClosed
 	}
+	// Whatever made DuckDB refuse further work, a query of a user included, the next writer mends it. Opening is not given up
+	// with ctx: a database that opens after we have gone would stay open.
+	ctx = uncancelled(ctx)
 	if x.conn == nil {
-		if err := x.reopen(ctx); err != nil {
-			x.writing.Unlock()
-			return nil, err
-		}
+		err = x.reopen(ctx)
+	} else {
+		err = x.revive(ctx)
+	}
+	if err != nil {
+		x.writing.Unlock()
+		return nil, err
 	}
 	return x.writing.Unlock, nil
 }

@@ -119,7 +119,8 @@ func (x *Index) nextExpired(ctx context.Context, policy span.RetentionPolicy) (i
 		case missing(err):
 			it.retire = false // it is gone already
 		case err != nil:
-			return nil, false, fmt.Errorf("retire %s: %w", known.Path, err)
+			x.log.Warn("cannot look at a file that is to be retired, going on with the others", "file", known.Path, "error", err)
+			continue
 		case it.file.Size != known.SizeBytes || it.file.ModTime.UnixMicro() != known.mtime:
 			continue
 		}

@@ -53,6 +53,8 @@ const (
 	settle = time.Minute
 	// retireEvery is how often files are looked for that have become too old.
 	retireEvery = time.Minute
+	// retireSlice is how long files are deleted until it is the turn of looks and requests again.
+	retireSlice = time.Second
 	// After a failed cycle the next one begins after firstBackoff, then twice as late each time, up to lastBackoff.
 	firstBackoff = time.Second
 	lastBackoff  = time.Minute

@@ -240,3 +240,40 @@ func TestIndexNowWaitsForAllThatIsThere(t *testing.T) {
 		t.Errorf("a second IndexNow() = %+v, %v", again, err)
 	}
 }
+
+// That a lake is gone for good can be confirmed while it is followed, whether its folder is empty or gone as well.
+func TestAMissingLakeCanBeConfirmed(t *testing.T) {
+	t.Parallel()
+	for what, remove := range map[string]func(root string) error{
+		"the folder is gone": os.RemoveAll,
+		"the folder is empty": func(root string) error {
+			return errors.Join(os.RemoveAll(root), os.Mkdir(root, 0o755))
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			l := testkit.NewLake(t)
+			for i := range 5 {
+				l.Spans(t, fmt.Sprintf("day=1/%d.parquet", i), testkit.Spans(10*i, 1)...)
+			}
+			f := newFixture(t, l, func(o *follow.Options) {
+				watcher, err := lake.NewWatcher(l.Root, o.Log)
+				if err != nil {
+					t.Fatal(err)
+				}
+				o.Watcher = watcher
+			})
+			f.eventually("new files", func(s span.IndexerStatus) bool { return s.IndexedFiles == 5 && s.State == span.IndexerIdle })
+			if err := remove(l.Root); err != nil {
+				t.Fatal(err)
+			}
+			f.eventually("that they are missed", func(s span.IndexerStatus) bool {
+				return s.IndexedFiles == 5 && (s.State == span.IndexerFailing || s.State == span.IndexerWithholding)
+			})
+			if summary, err := f.IndexNow(t.Context(), true); err != nil || summary.FilesRemoved != 5 {
+				t.Errorf("IndexNow() = %+v, %v", summary, err)
+			}
+			f.eventually("an empty index", func(s span.IndexerStatus) bool { return s.IndexedFiles == 0 && s.State == span.IndexerIdle })
+		})
+	}
+}

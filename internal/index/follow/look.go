@@ -29,16 +29,17 @@ func (f *Follower) look(ctx context.Context) error {
 	case l.whole || asked || now.Sub(l.lastWhole) >= f.opts.Relist || withheld && now.Sub(l.lastPoll) >= f.opts.Poll:
 		return f.lookAtAll(ctx)
 	case now.Sub(l.lastPoll) >= f.opts.Poll:
-		if err := f.lookAtChanges(ctx); err != nil {
+		if err := f.lookAtChanges(ctx, false); err != nil {
 			return err
 		}
 	}
 	if !l.due.IsZero() && !now.Before(l.due) {
-		due, _, err := f.index.Due(ctx)
+		due, next, err := f.index.Due(ctx)
 		if err != nil {
 			return err
 		}
 		changed = append(changed, due...)
+		l.due = next // those of now are looked at below; the end of the cycle plans anew
 	}
 	if len(changed) == 0 {
 		return nil
@@ -68,7 +69,7 @@ func (f *Follower) lookAtAll(ctx context.Context) error {
 		r.summary.FilesFailed = found.Waiting
 		r.summary.FilesWithheld, r.summary.LakeAbsent = found.Withheld, found.Absent
 		r.summary.FilesUnfinished = found.Unfinished
-		r.summary.FilesUnchanged = found.Files - found.Waiting - found.Unfinished - backlog.Files
+		r.summary.FilesUnchanged = found.Files - found.Waiting - found.Unfinished - backlog.Files - r.summary.FilesIndexed
 	}
 	f.update(func(s *status) { s.watermark, s.ready = start, true })
 	if f.opts.Watcher == nil {
@@ -76,13 +77,13 @@ func (f *Follower) lookAtAll(ctx context.Context) error {
 	}
 	f.opts.Watcher.Watch(f.lake.Folders())
 	// What came after a folder was listed and before it was watched has changed the folder.
-	return f.lookAtChanges(ctx)
+	return f.lookAtChanges(ctx, accept)
 }
 
-// lookAtChanges looks at the folders that have changed.
-func (f *Follower) lookAtChanges(ctx context.Context) error {
+// lookAtChanges looks at the folders that have changed. What was confirmed for the whole lake a moment ago holds for them.
+func (f *Follower) lookAtChanges(ctx context.Context, accept bool) error {
 	start := time.Now()
-	if _, err := f.take(ctx, f.lake.Changed(ctx), false); err != nil {
+	if _, err := f.take(ctx, f.lake.Changed(ctx), accept); err != nil {
 		return err
 	}
 	f.loop.lastPoll = start

@@ -3,7 +3,6 @@ package follow
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -24,9 +23,10 @@ type loop struct {
 	// waiting are the requests that the running cycle answers.
 	waiting []*request
 	// reopened counts how often in a row the database was opened again.
-	reopened int
-	logged   string // the last failure that was logged
-	absent   bool   // the lake folder is not there, and that was logged
+	reopened  int
+	logged    string // the last failure that was logged
+	retention string // the failure of retention that was logged
+	absent    bool   // the lake folder is not there, and that was logged
 }
 
 // Run follows the lake until ctx ends. The transaction that is then under way is rolled back.
@@ -164,6 +164,7 @@ func (f *Follower) cycle(ctx context.Context) error {
 		}
 		if step.Files > 0 || step.FilesRemoved > 0 {
 			steps++
+			f.settleCycle(nil) // it works, however long the backlog is
 		}
 		if !step.More {
 			break
@@ -172,7 +173,12 @@ func (f *Follower) cycle(ctx context.Context) error {
 		if err := f.lookAgain(ctx); err != nil {
 			return err
 		}
-		// However long the backlog is, old files have to make room.
+		// However long the backlog is, unfinished files get their turn, and old files have to make room.
+		if f.loop.due.IsZero() {
+			if err := f.findDue(ctx); err != nil {
+				return err
+			}
+		}
 		if err := f.retire(ctx); err != nil {
 			return err
 		}
@@ -242,7 +248,13 @@ func (f *Follower) lookAgain(ctx context.Context) error {
 		default:
 		}
 	}
-	if time.Since(f.loop.lastPoll) >= f.opts.Poll {
+	select {
+	case <-f.nudge:
+		f.loop.due = time.Now()
+	default:
+	}
+	due := !f.loop.due.IsZero() && !time.Now().Before(f.loop.due)
+	if due || time.Since(f.loop.lastPoll) >= f.opts.Poll {
 		return f.look(ctx)
 	}
 	return nil
@@ -267,17 +279,32 @@ func (f *Follower) retire(ctx context.Context) error {
 	if f.opts.Remove == nil || f.withheld() > 0 || time.Since(f.loop.lastRetired) < retireEvery {
 		return nil
 	}
-	f.loop.lastRetired = time.Now()
+	start := time.Now()
+	f.loop.lastRetired = start
 	for more := true; more; {
 		retired, err := f.index.Retire(ctx, f.opts.Retention, f.opts.Remove)
 		if retired.Files > 0 {
 			f.opts.Observer.Retired(int(retired.Files), retired.Bytes)
 			f.log.Info("deleted files by retention", "files", retired.Files, "bytes", retired.Bytes)
 		}
-		if err != nil {
-			return fmt.Errorf("retention: %w", err)
+		if errors.Is(err, index.ErrReopened) || ctx.Err() != nil {
+			return err
 		}
+		if err != nil {
+			// A file that cannot be deleted does not keep others from being indexed.
+			if f.loop.retention != err.Error() {
+				f.log.Error("retention fails, trying again every minute", "error", err)
+			}
+			f.loop.retention = err.Error()
+			return nil
+		}
+		f.loop.retention = ""
 		more = retired.More
+		if more && time.Since(start) > retireSlice {
+			f.loop.lastRetired = time.Time{} // goes on after a look
+			f.wake()
+			return nil
+		}
 	}
 	return nil
 }
