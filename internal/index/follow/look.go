@@ -29,7 +29,7 @@ func (f *Follower) look(ctx context.Context) error {
 	case l.whole || asked || now.Sub(l.lastWhole) >= f.opts.Relist || withheld && now.Sub(l.lastPoll) >= f.opts.Poll:
 		return f.lookAtAll(ctx)
 	case now.Sub(l.lastPoll) >= f.opts.Poll:
-		if err := f.lookAtChanges(ctx, false); err != nil {
+		if err := f.lookAtChanges(ctx); err != nil {
 			return err
 		}
 	}
@@ -44,16 +44,15 @@ func (f *Follower) look(ctx context.Context) error {
 	if len(changed) == 0 {
 		return nil
 	}
-	_, err := f.take(ctx, f.lake.Paths(ctx, places(changed)), false)
+	_, err := f.take(ctx, f.lake.Paths(ctx, places(changed)))
 	return err
 }
 
 // lookAtAll looks at the whole lake, and names what is to be watched.
 func (f *Follower) lookAtAll(ctx context.Context) error {
 	l := &f.loop
-	accept := slices.ContainsFunc(l.waiting, func(r *request) bool { return r.acceptMissing && !r.looked })
 	start := time.Now()
-	found, err := f.take(ctx, f.lake.Whole(ctx), accept)
+	found, err := f.take(ctx, f.lake.Whole(ctx))
 	if err != nil {
 		return err
 	}
@@ -77,13 +76,13 @@ func (f *Follower) lookAtAll(ctx context.Context) error {
 	}
 	f.opts.Watcher.Watch(f.lake.Folders())
 	// What came after a folder was listed and before it was watched has changed the folder.
-	return f.lookAtChanges(ctx, accept)
+	return f.lookAtChanges(ctx)
 }
 
-// lookAtChanges looks at the folders that have changed. What was confirmed for the whole lake a moment ago holds for them.
-func (f *Follower) lookAtChanges(ctx context.Context, accept bool) error {
+// lookAtChanges looks at the folders that have changed.
+func (f *Follower) lookAtChanges(ctx context.Context) error {
 	start := time.Now()
-	if _, err := f.take(ctx, f.lake.Changed(ctx), accept); err != nil {
+	if _, err := f.take(ctx, f.lake.Changed(ctx)); err != nil {
 		return err
 	}
 	f.loop.lastPoll = start
@@ -94,10 +93,12 @@ func (f *Follower) lookAtChanges(ctx context.Context, accept bool) error {
 	return nil
 }
 
-// take has the index take a listing in.
-func (f *Follower) take(ctx context.Context, listing span.Listing, acceptMissing bool) (index.Found, error) {
+// take has the index take a listing in. Once somebody has confirmed that files are gone, that holds until the cycle is over:
+// a look between two removals must not take it back.
+func (f *Follower) take(ctx context.Context, listing span.Listing) (index.Found, error) {
+	acceptMissing := slices.ContainsFunc(f.loop.waiting, func(r *request) bool { return r.acceptMissing })
 	// While files are withheld, only a look at the whole lake can tell whether they are back.
-	keep := !listing.Whole && f.withheld() > 0
+	keep := !listing.Whole && f.withheld() > 0 && !acceptMissing
 	found, err := f.index.Look(ctx, listing, index.LookOptions{KeepMissing: keep, AcceptMissing: acceptMissing})
 	if err != nil {
 		return found, err
