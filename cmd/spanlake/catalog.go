@@ -7,25 +7,14 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/spanlake/spanlake/internal/api"
 	"github.com/spanlake/spanlake/internal/api/client"
 	"github.com/spanlake/spanlake/internal/app"
 	"github.com/spanlake/spanlake/internal/index"
 	"github.com/spanlake/spanlake/internal/span"
 )
 
-// catalog is what commands ask: the index in this process, or a running backend.
-type catalog interface {
-	Services(ctx context.Context) ([]span.Service, error)
-	Files(ctx context.Context, limit int) ([]span.IndexedFile, error)
-	Failed(ctx context.Context) ([]span.FailedFile, error)
-	Retry(ctx context.Context, path string) error
-	RetryAll(ctx context.Context) (int64, error)
-	Select(ctx context.Context, query string, form span.Form, header func([]string) error, row func([]*string) error) error
-	Verify(ctx context.Context, found func(span.Difference)) (int, error)
-	Expired(ctx context.Context, policy span.RetentionPolicy) ([]span.RetiredFile, error)
-}
-
-// local is the index in this process.
+// local is the api.Catalog in this process; a client.Client is the one of a running backend.
 type local struct {
 	*index.Index
 	app app.App
@@ -36,7 +25,7 @@ func (l local) Verify(ctx context.Context, found func(span.Difference)) (int, er
 }
 
 // withCatalog runs work on the index. A backend is asked if --server names one, or if one holds the index.
-func (s *session) withCatalog(ctx context.Context, readOnly bool, work func(catalog) error) error {
+func (s *session) withCatalog(ctx context.Context, readOnly bool, work func(api.Catalog) error) error {
 	server, err := s.server(ctx, readOnly)
 	if err != nil {
 		return err
@@ -67,8 +56,8 @@ func (s *session) here(cmd *cobra.Command) error {
 	return fmt.Errorf("%s %w: %w", cmd.CommandPath(), errHere, errUsage)
 }
 
-// server is the backend to ask, or nil if there is none. Whether one holds the index is found out by opening it, which
-// costs nothing beside what follows.
+// server is the backend to ask, or nil if there is none: the one of --server, or the one that holds the index and has noted
+// where it is reached.
 func (s *session) server(ctx context.Context, readOnly bool) (*client.Client, error) {
 	if s.Config.Server != "" {
 		return client.New(s.Config.Server, "")

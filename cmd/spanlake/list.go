@@ -10,6 +10,7 @@ import (
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
 
+	"github.com/spanlake/spanlake/internal/api"
 	"github.com/spanlake/spanlake/internal/index"
 )
 
@@ -26,17 +27,17 @@ func newServicesCommand() *cobra.Command {
 }
 
 // reading is a command that only reads the index.
-func reading(list func(*session, context.Context, catalog) error) func(*cobra.Command, []string) error {
+func reading(list func(*session, context.Context, api.Catalog) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, _ []string) error {
 		s, err := newSession(cmd)
 		if err != nil {
 			return err
 		}
-		return s.withCatalog(cmd.Context(), true, func(x catalog) error { return list(s, cmd.Context(), x) })
+		return s.withCatalog(cmd.Context(), true, func(x api.Catalog) error { return list(s, cmd.Context(), x) })
 	}
 }
 
-func (s *session) services(ctx context.Context, x catalog) error {
+func (s *session) services(ctx context.Context, x api.Catalog) error {
 	services, err := x.Services(ctx)
 	if err != nil {
 		return err
@@ -71,7 +72,7 @@ func newFilesCommand() *cobra.Command {
 		Short:   "List the indexed files, the ones indexed last first",
 		Example: "  spanlake files --limit 10",
 		Args:    cobra.NoArgs,
-		RunE: reading(func(s *session, ctx context.Context, x catalog) error {
+		RunE: reading(func(s *session, ctx context.Context, x api.Catalog) error {
 			if limit < 1 {
 				return fmt.Errorf("--limit %d is not allowed: must be at least 1: %w", limit, errUsage)
 			}
@@ -86,7 +87,7 @@ func newFilesCommand() *cobra.Command {
 	return cmd
 }
 
-func (s *session) files(ctx context.Context, x catalog, limit int) error {
+func (s *session) files(ctx context.Context, x api.Catalog, limit int) error {
 	files, err := x.Files(ctx, limit)
 	if err != nil {
 		return err
@@ -107,7 +108,8 @@ func newFailedCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "failed",
 		Short: "List the files that could not be indexed, and why",
-		Long: "Failed files are tried again when their size or modification time changes, or after `spanlake retry`.\n" +
+		Long: "Failed files are tried again when their size or modification time changes, or after `spanlake retry`. Types that may\n" +
+			"pass (unreadable, too_large, internal) are tried again by themselves as well, four times.\n" +
 			"Types: not_parquet, truncated, missing_column, wrong_type, unreadable, too_large, internal.",
 		Example: "  spanlake failed\n  spanlake failed --json | jq -r '.[] | [.error_type, .file_path] | @tsv'",
 		Args:    cobra.NoArgs,
@@ -117,7 +119,7 @@ func newFailedCommand() *cobra.Command {
 	return cmd
 }
 
-func (s *session) failed(ctx context.Context, x catalog) error {
+func (s *session) failed(ctx context.Context, x api.Catalog) error {
 	files, err := x.Failed(ctx)
 	if err != nil {
 		return err
@@ -140,7 +142,7 @@ func newRetryCommand() *cobra.Command {
 	var all bool
 	cmd := &cobra.Command{
 		Use:   "retry [PATH | --all]",
-		Short: "Let the next index try failed files again",
+		Short: "Let the next index, or the running backend, try failed files again",
 		Example: "  spanlake retry year=2026/month=11/day=23/chat-api_1795461163_37bd156f.parquet\n" +
 			"  spanlake retry --all && spanlake index",
 		Args: cobra.MaximumNArgs(1),
@@ -156,7 +158,7 @@ func newRetryCommand() *cobra.Command {
 			if _, err := os.Stat(s.Config.DB); errors.Is(err, fs.ErrNotExist) && s.Config.Server == "" {
 				return fmt.Errorf("%s: %w", s.Config.DB, index.ErrNoIndex)
 			}
-			return s.withCatalog(cmd.Context(), false, func(x catalog) error {
+			return s.withCatalog(cmd.Context(), false, func(x api.Catalog) error {
 				return s.retry(cmd.Context(), x, args)
 			})
 		},
@@ -165,7 +167,7 @@ func newRetryCommand() *cobra.Command {
 	return cmd
 }
 
-func (s *session) retry(ctx context.Context, x catalog, paths []string) error {
+func (s *session) retry(ctx context.Context, x api.Catalog, paths []string) error {
 	due := int64(len(paths))
 	var err error
 	if len(paths) == 0 {

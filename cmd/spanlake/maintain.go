@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/spanlake/spanlake/internal/api"
 	"github.com/spanlake/spanlake/internal/index"
 	"github.com/spanlake/spanlake/internal/span"
 )
@@ -53,7 +54,7 @@ func newVerifyCommand() *cobra.Command {
 	return cmd
 }
 
-func (s *session) verify(ctx context.Context, x catalog) error {
+func (s *session) verify(ctx context.Context, x api.Catalog) error {
 	differences := []span.Difference{}
 	out := &printer{w: s.stdout}
 	n, err := x.Verify(ctx, func(d span.Difference) {

@@ -10,6 +10,7 @@ import (
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
 
+	"github.com/spanlake/spanlake/internal/api"
 	"github.com/spanlake/spanlake/internal/index"
 	"github.com/spanlake/spanlake/internal/lake"
 	"github.com/spanlake/spanlake/internal/span"
@@ -35,7 +36,7 @@ func newRetainCommand() *cobra.Command {
 				return fmt.Errorf("say what to retain with --retain-days or --retain-bytes: %w", helpError{cmd})
 			}
 			if dryRun {
-				return s.withCatalog(cmd.Context(), true, func(c catalog) error { return s.expired(cmd.Context(), c) })
+				return s.withCatalog(cmd.Context(), true, func(c api.Catalog) error { return s.expired(cmd.Context(), c) })
 			}
 			if err := s.here(cmd); err != nil {
 				return err
@@ -53,7 +54,7 @@ func newRetainCommand() *cobra.Command {
 }
 
 // expired lists what retention would delete.
-func (s *session) expired(ctx context.Context, c catalog) error {
+func (s *session) expired(ctx context.Context, c api.Catalog) error {
 	files, err := c.Expired(ctx, s.Retention())
 	if err != nil {
 		return err

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/spanlake/spanlake/internal/api"
 	"github.com/spanlake/spanlake/internal/span"
 )
 
@@ -39,7 +40,7 @@ func newSQLCommand() *cobra.Command {
 				}
 				query = string(text)
 			}
-			return reading(func(s *session, ctx context.Context, x catalog) error {
+			return reading(func(s *session, ctx context.Context, x api.Catalog) error {
 				switch {
 				case s.json:
 					return s.selectJSON(ctx, x, query)
@@ -57,7 +58,7 @@ func newSQLCommand() *cobra.Command {
 	return cmd
 }
 
-func (s *session) selectJSON(ctx context.Context, x catalog, query string) error {
+func (s *session) selectJSON(ctx context.Context, x api.Catalog, query string) error {
 	out := &printer{w: s.stdout}
 	separator := "["
 	err := x.Select(ctx, query, span.FormJSON, func([]string) error { return nil }, func(row []*string) error {
@@ -75,7 +76,7 @@ func (s *session) selectJSON(ctx context.Context, x catalog, query string) error
 	return out.err
 }
 
-func (s *session) selectCSV(ctx context.Context, x catalog, query string) error {
+func (s *session) selectCSV(ctx context.Context, x api.Catalog, query string) error {
 	out := csv.NewWriter(s.stdout)
 	var record []string
 	err := x.Select(ctx, query, span.FormText, out.Write, func(row []*string) error {
@@ -92,7 +93,7 @@ func (s *session) selectCSV(ctx context.Context, x catalog, query string) error 
 	return out.Error()
 }
 
-func (s *session) selectTable(ctx context.Context, x catalog, query string) error {
+func (s *session) selectTable(ctx context.Context, x api.Catalog, query string) error {
 	var header []string
 	var rows [][]string
 	more := int64(0)

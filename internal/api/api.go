@@ -55,8 +55,8 @@ type Options struct {
 	Version string
 	// Instance names this process in every answer, so that clients know whose index they ask.
 	Instance string
-	// Hosts are names under which the server is reached, beside IP addresses and localhost: the name that it was told to
-	// listen on, and names of a reverse proxy.
+	// Hosts are names under which the server is reached, with or without a port, beside IP addresses and localhost: the
+	// address that it was told to listen on, and names of a reverse proxy.
 	Hosts []string
 	// QueryTime is how long a query may run, its rows be sent included; 0: 5 minutes.
 	QueryTime time.Duration

@@ -21,6 +21,8 @@ import (
 // handle is around everything that the server answers.
 func (s *Server) handle(w http.ResponseWriter, r *http.Request) {
 	out := &response{ResponseWriter: w, control: http.NewResponseController(w), stall: s.limits.stall}
+	// First of all, so that a refusal says as well whose it is.
+	s.setHeaders(out.Header(), inAPI(r))
 	if !s.running.enter() {
 		writeProblem(out, newProblem(http.StatusServiceUnavailable, wire.TypeStopping, "%v", errStopping))
 		return
@@ -34,8 +36,7 @@ func (s *Server) handle(w http.ResponseWriter, r *http.Request) {
 
 // answer refuses what must not be answered and passes the rest on.
 func (s *Server) answer(w http.ResponseWriter, r *http.Request) {
-	inAPI := strings.HasPrefix(r.URL.Path, wire.Prefix+"/") || r.URL.Path == wire.Prefix
-	s.setHeaders(w.Header(), inAPI)
+	inAPI := inAPI(r)
 	for _, check := range []func(*http.Request, bool) *problem{s.checkHost, s.checkOrigin, s.checkInstance, checkContentType} {
 		if p := check(r, inAPI); p != nil {
 			writeProblem(w, p)
@@ -47,6 +48,11 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.mux.ServeHTTP(w, r)
+}
+
+// inAPI tells whether a request is for the API, and not for health or metrics.
+func inAPI(r *http.Request) bool {
+	return strings.HasPrefix(r.URL.Path, wire.Prefix+"/") || r.URL.Path == wire.Prefix
 }
 
 // setHeaders tells browsers to make nothing of an answer but what it says it is: no page, script or frame, and nothing

@@ -78,7 +78,7 @@ func (m *Metrics) Batch(s span.Summary) {
 	add(m.duplicates, s.Duplicates)
 }
 
-// Failed counts a file that could not be indexed. The type is one of the words that docs/formats/index.md lists.
+// Failed counts a file that could not be indexed. The type is one of the words that docs/formats/lake.md lists.
 func (m *Metrics) Failed(errorType string) { m.filesFailed.WithLabelValues(errorType).Inc() }
 
 // Retired counts files that retention deleted from the lake, and their size.

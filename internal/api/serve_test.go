@@ -3,6 +3,8 @@ package api_test
 import (
 	"context"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"runtime"
 	"strings"
 	"sync/atomic"
@@ -10,6 +12,7 @@ import (
 	"time"
 
 	"github.com/spanlake/spanlake/internal/api"
+	"github.com/spanlake/spanlake/internal/api/wire"
 )
 
 func TestNothingRunsAfterServe(t *testing.T) {
@@ -39,6 +42,22 @@ func TestNothingRunsAfterServe(t *testing.T) {
 		_ = c.Close()
 	}
 	noGoroutines(t, before)
+}
+
+// Who asks a server that ends must not take it for another process.
+func TestAServerThatHasEndedSaysWhoItIs(t *testing.T) {
+	s := start(t, newMemory(), api.Options{Instance: "me"})
+	s.stop()
+	if err := <-s.done; err != nil {
+		t.Fatal(err)
+	}
+	s.done <- nil
+	answer := httptest.NewRecorder()
+	s.Handler().ServeHTTP(answer, httptest.NewRequest(http.MethodGet, "http://127.0.0.1/api/v1/services", http.NoBody))
+	if answer.Code != http.StatusServiceUnavailable || answer.Header().Get(wire.InstanceHeader) != "me" ||
+		!strings.Contains(answer.Body.String(), wire.TypeStopping) {
+		t.Errorf("the answer is %d %v %s", answer.Code, answer.Header(), answer.Body)
+	}
 }
 
 func TestARequestThatEndsSoonIsLetEnd(t *testing.T) {

@@ -1,7 +1,6 @@
 package api_test
 
 import (
-	"bytes"
 	"context"
 	"io"
 	"log/slog"
@@ -9,38 +8,21 @@ import (
 	"net/http"
 	"runtime"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/spanlake/spanlake/internal/api"
 	"github.com/spanlake/spanlake/internal/api/client"
+	"github.com/spanlake/spanlake/internal/testkit/output"
 )
 
 // server is a whole one, on a port of its own.
 type server struct {
 	*api.Server
 	url  string
-	log  *lockedBuffer
+	log  *output.Buffer
 	stop context.CancelFunc
 	done chan error
-}
-
-type lockedBuffer struct {
-	mu sync.Mutex
-	bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.Buffer.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.Buffer.String()
 }
 
 // start serves m until the test ends. change is called before.
@@ -51,7 +33,7 @@ func start(t *testing.T, m *memory, o api.Options, change ...func(*api.Server)) 
 
 func startOn(t *testing.T, address string, m *memory, o api.Options, change ...func(*api.Server)) *server {
 	t.Helper()
-	log := &lockedBuffer{}
+	log := &output.Buffer{}
 	o.Catalog, o.Indexer, o.Log = m, m, slog.New(slog.NewTextHandler(log, nil))
 	s := &server{Server: api.New(o), log: log, done: make(chan error, 1)}
 	s.Limits(0, 0, 0, 50*time.Millisecond)

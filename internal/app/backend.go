@@ -83,8 +83,7 @@ func (a App) runBackend(ctx context.Context, cancel context.CancelFunc, version 
 	if err != nil {
 		return err
 	}
-	closeIndex := sync.OnceValue(x.Close)
-	defer func() { _ = closeIndex() }()
+	defer func() { _ = x.Close() }() // a second time it does nothing
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", a.Config.Listen)
 	if err != nil {
 		return fmt.Errorf("listen on %s (--listen): %w", a.Config.Listen, err)
@@ -93,12 +92,8 @@ func (a App) runBackend(ctx context.Context, cancel context.CancelFunc, version 
 	b := &backend{Index: x, follower: a.NewFollower(x, metrics)}
 	b.config.lake, b.config.db = a.Config.Lake, a.Config.DB
 	instance := rand.Text()
-	host, _, err := net.SplitHostPort(a.Config.Listen)
-	if err != nil {
-		return errors.Join(fmt.Errorf("listen on %s (--listen): %w", a.Config.Listen, err), listener.Close())
-	}
 	server := api.New(api.Options{Catalog: b, Indexer: b, Metrics: metrics, Log: a.Log, Version: version, Instance: instance,
-		Hosts: []string{host}})
+		Hosts: []string{a.Config.Listen}})
 
 	url := clientURL(listener.Addr())
 	forget, err := advertise(a.Config.DB, Server{URL: url, Instance: instance, PID: os.Getpid()})
@@ -118,7 +113,7 @@ func (a App) runBackend(ctx context.Context, cancel context.CancelFunc, version 
 	err = server.Serve(ctx, listener)
 	cancel() // if it was the server that ended
 	following.Wait()
-	err = errors.Join(err, closeIndex())
+	err = errors.Join(err, x.Close())
 	a.Log.Info("stopped")
 	return err
 }

@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -18,6 +17,7 @@ import (
 	"github.com/spanlake/spanlake/internal/config"
 	"github.com/spanlake/spanlake/internal/span"
 	"github.com/spanlake/spanlake/internal/testkit"
+	"github.com/spanlake/spanlake/internal/testkit/output"
 )
 
 // TestMain checks that nothing of a backend outlives it. The database that writes the files of tests stays open; that of a
@@ -26,30 +26,12 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("database/sql.(*DB).connectionOpener"))
 }
 
-// logs collects what is logged.
-type logs struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (l *logs) Write(line []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(line)
-}
-
-func (l *logs) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
-}
-
 // running is a backend in this process.
 type running struct {
 	t      *testing.T
 	app    app.App
 	lake   testkit.Lake
-	logs   *logs
+	logs   *output.Buffer
 	client *client.Client
 	cancel context.CancelFunc
 	ended  chan error
@@ -67,7 +49,7 @@ func start(t *testing.T, flags map[string]string) *running {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &running{t: t, lake: l, logs: &logs{}}
+	r := &running{t: t, lake: l, logs: &output.Buffer{}}
 	r.app = app.New(c, slog.New(slog.NewTextHandler(r.logs, nil)))
 	r.run()
 	t.Cleanup(r.stop)

@@ -68,12 +68,12 @@ func Settings() []Setting {
 			hostPort(func(c *Config) *string { return &c.Listen })},
 		{"server", "SPANLAKE_SERVER", "", "running backend to ask, instead of the one that holds the index", "a URL such as http://127.0.0.1:1323",
 			serverURL(func(c *Config) *string { return &c.Server })},
-		{"retain-days", "SPANLAKE_RETAIN_DAYS", "0", "the backend deletes files of days that ended longer ago", "a whole number of days from 0 (for ever) to 36500",
+		{"retain-days", "SPANLAKE_RETAIN_DAYS", "0", "files of days that ended longer ago are deleted by backend and retain", "a whole number of days from 0 (for ever) to 36500",
 			func(c *Config, value string) (err error) {
 				c.RetainDays, err = wholeNumber(value, 0, 36500)
 				return err
 			}},
-		{"retain-bytes", "SPANLAKE_RETAIN_BYTES", "0", "the backend deletes the oldest files of a larger lake", "a size, such as 50GB; 0 is without bound",
+		{"retain-bytes", "SPANLAKE_RETAIN_BYTES", "0", "the oldest files of a larger lake are deleted by backend and retain", "a size, such as 50GB; 0 is without bound",
 			size(func(c *Config) *int64 { return &c.RetainBytes }, 0)},
 		{"max-file-rows", "SPANLAKE_MAX_FILE_ROWS", "20000000", "most rows of a Parquet file that is indexed", "a whole number of at least 1",
 			count(func(c *Config) *int64 { return &c.MaxFileRows })},

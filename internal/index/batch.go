@@ -55,18 +55,6 @@ func (it *item) removed() bool {
 	return it.oldID != 0 && !it.vanished && !it.unfinished && (it.failure == nil || !it.again)
 }
 
-// addTo adds what a transaction did.
-func addTo(sum *span.Summary, other span.Summary) {
-	sum.FilesIndexed += other.FilesIndexed
-	sum.FilesFailed += other.FilesFailed
-	sum.FilesRemoved += other.FilesRemoved
-	sum.FilesUnfinished += other.FilesUnfinished
-	sum.SpansIndexed += other.SpansIndexed
-	sum.Duplicates += other.Duplicates
-	sum.RowsSkipped += other.RowsSkipped
-	sum.LongestSort = max(sum.LongestSort, other.LongestSort)
-}
-
 // runBatch takes items into the index, in one transaction if all goes well. Files that cannot be indexed are recorded
 // and the others go in. An error means that nothing of the items it concerns is in the index, and that the cause is
 // not a file.
@@ -157,7 +145,7 @@ func (x *Index) halve(ctx context.Context, items []*item) (span.Summary, error) 
 		return first, err
 	}
 	second, err := x.runBatch(ctx, items[len(items)/2:])
-	addTo(&first, second)
+	first.Add(second)
 	return first, err
 }
 

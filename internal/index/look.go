@@ -58,6 +58,16 @@ func (x *Index) Look(ctx context.Context, listing span.Listing, o LookOptions) (
 // opened again. A listing ends with its own context.
 func uncancelled(ctx context.Context) context.Context { return context.WithoutCancel(ctx) }
 
+// look is one look at the lake.
+type look struct {
+	index   *Index
+	whole   bool
+	options LookOptions
+	found   Found
+	// unfinished are the files among those that are still being written that are there.
+	unfinished map[string]bool
+}
+
 func (x *Index) look(ctx context.Context, listing span.Listing, o LookOptions) (Found, error) {
 	l := look{index: x, whole: listing.Whole, options: o, unfinished: make(map[string]bool)}
 	if err := x.freeTemp(uncancelled(ctx)); err != nil {
@@ -78,16 +88,15 @@ func (x *Index) look(ctx context.Context, listing span.Listing, o LookOptions) (
 // noteAtOnce notes all of what was listed or, after an error, nothing: what was noted before is still to be done then.
 func (l *look) noteAtOnce(ctx context.Context) error {
 	x := l.index
-	// Not with a context that ends, see transact. The statements take the way past tx, on its connection.
-	tx, err := x.conn.BeginTx(context.WithoutCancel(ctx), nil)
+	tx, err := x.conn.BeginTx(ctx, nil)
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(l.note(ctx), ctx.Err()); err != nil {
-		_ = tx.Rollback() // it is rolled back whatever Rollback says
-		return err
+	var size Backlog
+	// The statements take the way past tx, on its connection.
+	if err = l.note(ctx); err == nil {
+		size, err = x.measure(ctx)
 	}
-	size, err := x.measure(ctx)
 	if err != nil {
 		_ = tx.Rollback() // it is rolled back whatever Rollback says
 		return err
@@ -101,15 +110,6 @@ func (l *look) noteAtOnce(ctx context.Context) error {
 	}
 	x.backlog.done = nil
 	return nil
-}
-
-type look struct {
-	index   *Index
-	whole   bool
-	options LookOptions
-	found   Found
-	// unfinished are the files among those that are still being written that are there.
-	unfinished map[string]bool
 }
 
 // list reads the listing into lake_scan and lake_scope.

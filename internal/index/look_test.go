@@ -72,7 +72,7 @@ func (f *fixture) work(edits ...func(*WorkOptions)) (sum span.Summary, order []s
 	edits = append(edits, func(o *WorkOptions) { o.Starting = func(files []string) { order = append(order, files...) } })
 	for more := true; more; {
 		step := f.step(edits...)
-		addTo(&sum, step.Summary)
+		sum.Add(step.Summary)
 		more = step.More
 	}
 	if b := f.Backlog(); b.Files != 0 || b.Bytes != 0 || b.Gone != 0 || !b.Oldest.IsZero() {

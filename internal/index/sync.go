@@ -69,7 +69,7 @@ func (p *pass) run(ctx context.Context, listing iter.Seq2[span.File, error]) err
 	p.report()
 	for more := true; more; {
 		step, err := p.index.Work(ctx, WorkOptions{})
-		addTo(&p.summary, step.Summary)
+		p.summary.Add(step.Summary)
 		if err != nil {
 			return err
 		}

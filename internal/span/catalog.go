@@ -33,7 +33,7 @@ type IndexedFile struct {
 // FailedFile is a file that could not be indexed.
 type FailedFile struct {
 	Path string `json:"file_path"`
-	// ErrorType is one of the words that docs/formats/index.md lists.
+	// ErrorType is one of the words that docs/formats/lake.md lists.
 	ErrorType  string    `json:"error_type"`
 	Message    string    `json:"error_message"`
 	Size       int64     `json:"file_size"`
@@ -73,6 +73,18 @@ type Summary struct {
 	// LongestSort is the longest pause for sorting the trace lookup.
 	LongestSort time.Duration
 	Elapsed     time.Duration
+}
+
+// Add adds what another part of the same pass did. What was found is not added, since each part finds the same lake.
+func (s *Summary) Add(other Summary) {
+	s.FilesIndexed += other.FilesIndexed
+	s.FilesFailed += other.FilesFailed
+	s.FilesRemoved += other.FilesRemoved
+	s.FilesUnfinished += other.FilesUnfinished
+	s.SpansIndexed += other.SpansIndexed
+	s.Duplicates += other.Duplicates
+	s.RowsSkipped += other.RowsSkipped
+	s.LongestSort = max(s.LongestSort, other.LongestSort)
 }
 
 // IndexerState says in one word what the indexer is doing.

@@ -3,7 +3,6 @@
 package e2e
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"net/http"
@@ -11,7 +10,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -19,25 +17,8 @@ import (
 	"github.com/spanlake/spanlake/internal/api/client"
 	"github.com/spanlake/spanlake/internal/span"
 	"github.com/spanlake/spanlake/internal/testkit"
+	"github.com/spanlake/spanlake/internal/testkit/output"
 )
-
-// output collects what a process says while it runs.
-type output struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.String()
-}
 
 // running is a backend in a process of its own.
 type running struct {
@@ -45,7 +26,7 @@ type running struct {
 	cmd            *exec.Cmd
 	url            string
 	client         *client.Client
-	stdout, stderr *output
+	stdout, stderr *output.Buffer
 	ended          chan struct{}
 }
 
@@ -53,7 +34,7 @@ type running struct {
 func (p place) launch(args ...string) *running {
 	p.t.Helper()
 	cmd := p.command(append([]string{"backend", "--listen", "127.0.0.1:0", "--poll-interval", "5s"}, args...)...)
-	r := &running{place: p, cmd: cmd, stdout: &output{}, stderr: &output{}, ended: make(chan struct{})}
+	r := &running{place: p, cmd: cmd, stdout: &output.Buffer{}, stderr: &output.Buffer{}, ended: make(chan struct{})}
 	cmd.Stdout, cmd.Stderr = r.stdout, r.stderr
 	if err := cmd.Start(); err != nil {
 		p.t.Fatal(err)

@@ -15,7 +15,8 @@ import (
 
 // Lake lists a lake. One goroutine uses it.
 type Lake interface {
-	// Whole lists everything, Changed the folders that changed since they were listed, Paths only these places.
+	// Whole lists everything, Changed the folders that changed since they were listed, Paths only these places, whatever
+	// they are and however often they are named.
 	Whole(ctx context.Context) span.Listing
 	Changed(ctx context.Context) span.Listing
 	Paths(ctx context.Context, paths []string) span.Listing
@@ -70,9 +71,9 @@ const (
 	worthTelling = time.Second
 )
 
-// Options say how a lake is followed. The durations that are 0 have the defaults above.
+// Options say how a lake is followed.
 type Options struct {
-	// Poll is how often the lake is looked through.
+	// Poll is how often the lake is looked through. It must be given; the other durations have the defaults above.
 	Poll, Relist, Settle time.Duration
 	// Retention may be zero: then no file is ever deleted.
 	Retention span.RetentionPolicy

@@ -20,6 +20,7 @@ import (
 	"github.com/spanlake/spanlake/internal/lake"
 	"github.com/spanlake/spanlake/internal/span"
 	"github.com/spanlake/spanlake/internal/testkit"
+	"github.com/spanlake/spanlake/internal/testkit/output"
 )
 
 // TestMain checks that nothing of a follower outlives its context. The database that writes the files of tests stays open.
@@ -58,38 +59,20 @@ func (o *observer) counts() (cycles, failed int) {
 	return o.cycles, o.failed
 }
 
-// logs collects what is logged.
-type logs struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (l *logs) Write(line []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(line)
-}
-
-func (l *logs) count(part string) int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return strings.Count(l.text.String(), part)
-}
-
 // fixture is a follower that runs.
 type fixture struct {
 	*follow.Follower
 	t        *testing.T
 	index    *index.Index
 	lake     testkit.Lake
-	logs     *logs
+	logs     *output.Buffer
 	observer *observer
 }
 
 // newFixture follows a lake; edits change how.
 func newFixture(t *testing.T, l testkit.Lake, edits ...func(*follow.Options)) *fixture {
 	t.Helper()
-	f := &fixture{t: t, lake: l, logs: &logs{}, observer: &observer{}}
+	f := &fixture{t: t, lake: l, logs: &output.Buffer{}, observer: &observer{}}
 	log := slog.New(slog.NewTextHandler(f.logs, nil))
 	x, err := index.Open(t.Context(), index.Options{Path: filepath.Join(t.TempDir(), "x.duckdb"), Lake: l.Root, Memory: 200 << 20,
 		Threads: 1, BatchSize: 2, Limits: index.DefaultLimits(), Log: log})
@@ -134,7 +117,7 @@ func (f *fixture) eventually(what string, done func(span.IndexerStatus) bool) {
 			return
 		}
 	}
-	f.t.Fatalf("waited for %s, but the status is %+v\n%s", what, last, f.logs.text.String())
+	f.t.Fatalf("waited for %s, but the status is %+v\n%s", what, last, f.logs)
 }
 
 func (f *fixture) assertSound() {
@@ -181,8 +164,8 @@ func TestAFailureIsLoggedOnceAndItsEndOnce(t *testing.T) {
 	if _, failed := f.observer.counts(); failed < 2 {
 		t.Errorf("%d failed cycles were counted", failed)
 	}
-	if begun, over := f.logs.count("the indexer fails"), f.logs.count("the indexer works again"); begun != 1 || over != 1 {
-		t.Errorf("the failure was logged %d times and its end %d times:\n%s", begun, over, f.logs.text.String())
+	if begun, over := strings.Count(f.logs.String(), "the indexer fails"), strings.Count(f.logs.String(), "the indexer works again"); begun != 1 || over != 1 {
+		t.Errorf("the failure was logged %d times and its end %d times:\n%s", begun, over, f.logs)
 	}
 	f.eventually("what was there before", func(s span.IndexerStatus) bool { return s.IndexedSpans == 3 })
 	f.assertSound()

@@ -44,7 +44,7 @@ func (f *Follower) look(ctx context.Context) error {
 	if len(changed) == 0 {
 		return nil
 	}
-	_, err := f.take(ctx, f.lake.Paths(ctx, places(changed)))
+	_, err := f.take(ctx, f.lake.Paths(ctx, changed))
 	return err
 }
 

@@ -3,7 +3,6 @@ package follow
 import (
 	"context"
 	"errors"
-	"slices"
 	"sync"
 	"time"
 
@@ -47,7 +46,11 @@ func (f *Follower) Run(ctx context.Context) {
 			continue
 		}
 		f.opts.Observer.Cycle(time.Since(start), err)
-		f.settleCycle(err)
+		if err == nil {
+			f.noteSuccess()
+		} else {
+			f.noteFailure(err)
+		}
 		f.answer(err)
 		f.sleep(ctx, err)
 	}
@@ -91,15 +94,8 @@ func (f *Follower) answer(err error) {
 // sleep waits until there is something to do.
 func (f *Follower) sleep(ctx context.Context, err error) {
 	l := &f.loop
-	var wake <-chan struct{}
-	// That the lake is back is an event as well.
-	if f.opts.Watcher != nil && (err == nil || errors.Is(err, ErrLakeAbsent)) {
-		wake = f.opts.Watcher.Wake()
-	}
-	if l.quiet > 0 && err == nil {
-		if !f.pause(ctx, l.quiet) {
-			return
-		}
+	if err == nil && !f.wait(ctx, l.quiet, nil) {
+		return
 	}
 	wait := max(time.Until(l.lastPoll.Add(f.opts.Poll)), 0)
 	if !l.due.IsZero() {
@@ -108,35 +104,30 @@ func (f *Follower) sleep(ctx context.Context, err error) {
 	if err != nil {
 		wait = f.backoff()
 	}
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-	case <-timer.C:
-	case <-wake:
-	case <-f.nudge:
-		l.due = time.Now()
-	case r := <-f.requests:
-		l.waiting = append(l.waiting, r)
+	var wake <-chan struct{}
+	// That the lake is back is an event as well.
+	if f.opts.Watcher != nil && (err == nil || errors.Is(err, ErrLakeAbsent)) {
+		wake = f.opts.Watcher.Wake()
 	}
+	f.wait(ctx, wait, wake)
 }
 
-// pause waits without listening to the watcher. It says whether to go on waiting.
-func (f *Follower) pause(ctx context.Context, wait time.Duration) bool {
-	timer := time.NewTimer(wait)
+// wait waits for a time, for wake, which may be nil, or for somebody who asks for something. It tells whether the time went
+// by undisturbed.
+func (f *Follower) wait(ctx context.Context, d time.Duration, wake <-chan struct{}) bool {
+	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
-	case <-ctx.Done():
-		return false
 	case <-timer.C:
 		return true
+	case <-ctx.Done():
+	case <-wake:
 	case <-f.nudge:
 		f.loop.due = time.Now()
-		return false
 	case r := <-f.requests:
 		f.loop.waiting = append(f.loop.waiting, r)
-		return false
 	}
+	return false
 }
 
 // backoff is how long to wait after the failed cycles so far.
@@ -164,7 +155,7 @@ func (f *Follower) cycle(ctx context.Context) error {
 		}
 		if step.Files > 0 || step.FilesRemoved > 0 {
 			steps++
-			f.settleCycle(nil) // it works, however long the backlog is
+			f.noteSuccess() // however long the backlog is
 		}
 		if !step.More {
 			break
@@ -205,19 +196,9 @@ func (f *Follower) observe(step index.Step, did *span.Summary) {
 	for _, failure := range step.Failures {
 		f.opts.Observer.Failed(string(failure.Type))
 	}
-	did.FilesIndexed += step.FilesIndexed
-	did.FilesRemoved += step.FilesRemoved
-	did.SpansIndexed += step.SpansIndexed
+	did.Add(step.Summary)
 	for _, r := range f.loop.waiting {
-		s := &r.summary
-		s.FilesIndexed += step.FilesIndexed
-		s.FilesFailed += step.FilesFailed
-		s.FilesRemoved += step.FilesRemoved
-		s.FilesUnfinished += step.FilesUnfinished
-		s.SpansIndexed += step.SpansIndexed
-		s.Duplicates += step.Duplicates
-		s.RowsSkipped += step.RowsSkipped
-		s.LongestSort = max(s.LongestSort, step.LongestSort)
+		r.summary.Add(step.Summary)
 	}
 }
 
@@ -309,35 +290,27 @@ func (f *Follower) retire(ctx context.Context) error {
 	return nil
 }
 
-// settleCycle notes how a cycle ended, and logs a failure once and that it is over once.
-func (f *Follower) settleCycle(err error) {
-	l := &f.loop
-	if err == nil {
-		var failures int64
-		f.update(func(s *status) {
-			failures, s.failures = s.failures, 0
-		})
-		if failures > 0 {
-			f.log.Info("the indexer works again", "failed_cycles", failures)
-			l.logged = ""
-		}
-		return
+// noteSuccess logs that failures are over.
+func (f *Follower) noteSuccess() {
+	var failures int64
+	f.update(func(s *status) { failures, s.failures = s.failures, 0 })
+	if failures > 0 {
+		f.log.Info("the indexer works again", "failed_cycles", failures)
+		f.loop.logged = ""
 	}
+}
+
+// noteFailure logs a failure, but not again while it goes on, and has the next cycle look at the whole lake.
+func (f *Follower) noteFailure(err error) {
+	l := &f.loop
 	l.whole = true
 	f.lake.Forget()
 	f.update(func(s *status) {
 		s.failures++
 		s.failure, s.failedAt = err.Error(), time.Now()
 	})
-	if l.logged == "" || l.logged != err.Error() {
+	if l.logged != err.Error() {
 		f.log.Error("the indexer fails, trying again with backoff", "error", err)
 		l.logged = err.Error()
 	}
-}
-
-// places are where something has changed, each once.
-func places(groups ...[]string) []string {
-	all := slices.Concat(groups...)
-	slices.Sort(all)
-	return slices.Compact(all)
 }
