@@ -28,6 +28,26 @@ type Span struct {
 	Events string
 	// ResourceAttributes is the JSON text of an object: what is known of the process that made the span.
 	ResourceAttributes string
+
+	// Links is the JSON text of an array of objects {"trace_id", "span_id", "trace_state", "attributes"}.
+	Links      string
+	TraceState string
+	// Flags are the trace flags of W3C in the low byte, and OpenTelemetry's bits above it.
+	Flags uint32
+	// The dropped counts are what the sender left out of the span.
+	DroppedAttributesCount, DroppedEventsCount, DroppedLinksCount uint32
+
+	ScopeName, ScopeVersion string
+	// ScopeAttributes is the JSON text of an object.
+	ScopeAttributes                string
+	ScopeSchemaURL                 string
+	ScopeDroppedAttributesCount    uint32
+	ResourceSchemaURL              string
+	ResourceDroppedAttributesCount uint32
+
+	// OTLP is the span, with its resource and scope, as a protobuf TracesData message. It is empty unless the other fields
+	// cannot say all of it: bytes, NaN, a time after 2262, a key that repeats. Where it is set, it is what holds.
+	OTLP string
 }
 
 // Duration is the wall-clock time from start to end; it is negative when a client's clock was set back.
