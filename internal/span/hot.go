@@ -37,7 +37,7 @@ func (f *Filter) Match(m *Metadata) bool {
 		(f.Name == "" || m.Name == f.Name) &&
 		(f.From.IsZero() || !m.StartTime.Before(f.From)) &&
 		(f.Until.IsZero() || m.StartTime.Before(f.Until)) &&
-		duration >= f.MinDuration && (f.MaxDuration == 0 || duration <= f.MaxDuration) &&
+		(f.MinDuration == 0 || duration >= f.MinDuration) && (f.MaxDuration == 0 || duration <= f.MaxDuration) &&
 		(f.StatusCode == nil || m.StatusCode == *f.StatusCode) &&
 		(f.Kind == nil || m.Kind == *f.Kind)
 }
