@@ -112,13 +112,7 @@ func newRoot() *cobra.Command {
 		},
 	}
 	root.PersistentFlags().BoolP("verbose", "v", false, "log more")
-	for _, s := range config.Settings() {
-		standard := "default " + s.Default
-		if s.Default == "" {
-			standard = "default none"
-		}
-		root.PersistentFlags().String(s.Flag, "", fmt.Sprintf("%s: %s (%s, %s)", s.Usage, s.Allowed, s.Env, standard))
-	}
+	addSettings(root.PersistentFlags(), false)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return fmt.Errorf("%w: %w", err, helpError{cmd}) })
 	root.AddCommand(
 		newBackendCommand(), newIndexCommand(), newSQLCommand(), newServicesCommand(), newFilesCommand(), newFailedCommand(),
@@ -126,6 +120,23 @@ func newRoot() *cobra.Command {
 	)
 	usageErrors(root)
 	return root
+}
+
+// addSettings adds the flags of the settings that all commands have, or of those that are about taking spans in.
+func addSettings(flags *pflag.FlagSet, ingest bool) {
+	for _, s := range config.Settings() {
+		if s.Ingest != ingest {
+			continue
+		}
+		standard := "default " + s.Default
+		if s.Default == "" {
+			standard = "default none"
+		}
+		flags.String(s.Flag, "", fmt.Sprintf("%s: %s (%s, %s)", s.Usage, s.Allowed, s.Env, standard))
+		if s.Switch {
+			flags.Lookup(s.Flag).NoOptDefVal = "true"
+		}
+	}
 }
 
 // version is what the binary was built from, as Go notes it.

@@ -34,6 +34,13 @@ func TestDefaults(t *testing.T) {
 		Lake: "./.dbdata/spans", DB: "./.dbdata/duckdb/spanlake.duckdb", BatchSize: 10, PollInterval: 30 * time.Second,
 		Memory: 512e6, MaxFileRows: 20_000_000, MaxFileRowGroups: 5000, MaxFileFooter: 4 << 20, MaxFilePage: 256 << 20,
 		MaxFileTime: 2 * time.Minute, Listen: "127.0.0.1:1323",
+		Ingest: config.Ingest{
+			OTLPGRPC: "127.0.0.1:4317", OTLPHTTP: "127.0.0.1:4318", IngestListen: "127.0.0.1:1324",
+			InternalListen: "127.0.0.1:50052", InternalServer: "127.0.0.1:50052",
+			WAL: "./.dbdata/sqlite/wal.db", MaxWALSize: 2e9, MinFreeDisk: 256e6, KeysFile: "./.dbdata/keys.json",
+			MaxRequestBytes: 64 << 20, MaxAttributeBytes: 8 << 20, MaxAttributes: 1024, MaxAttributeDepth: 32,
+			FlushMaxRows: 100_000, FlushMinRows: 1000, FlushMaxBytes: 64e6, FlushMaxAge: time.Hour, FlushInterval: 30 * time.Second,
+		},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
@@ -125,5 +132,68 @@ func TestBrokenDotEnv(t *testing.T) {
 	_, err := load(t, nil, nil, "this is = no ' .env\n'file")
 	if _, ok := errors.AsType[*config.Error](err); !ok {
 		t.Fatalf("got %v", err)
+	}
+}
+
+// Existing deployments name the lake by one variable for ingestion and by another for the backend.
+func TestBothNamesOfTheLakeAreAccepted(t *testing.T) {
+	for name, c := range map[string]struct {
+		env    map[string]string
+		dotEnv string
+		want   string
+	}{
+		"of ingestion":            {map[string]string{"SPAN_STORAGE_PATH": "a"}, "", "a"},
+		"of the backend":          {map[string]string{"JUNJO_SPAN_STORAGE_PATH": "b"}, "", "b"},
+		"both":                    {map[string]string{"SPAN_STORAGE_PATH": "a", "JUNJO_SPAN_STORAGE_PATH": "b"}, "", "b"},
+		"in .env":                 {nil, "SPAN_STORAGE_PATH=c", "c"},
+		"environment beats .env":  {map[string]string{"SPAN_STORAGE_PATH": "a"}, "JUNJO_SPAN_STORAGE_PATH=c", "a"},
+		"an empty one is not set": {map[string]string{"SPAN_STORAGE_PATH": "a", "JUNJO_SPAN_STORAGE_PATH": ""}, "", "a"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := load(t, nil, c.env, c.dotEnv)
+			if err != nil || got.Lake != c.want {
+				t.Errorf("lake %q, %v; want %q", got.Lake, err, c.want)
+			}
+		})
+	}
+}
+
+func TestSettingsThatNeedEachOther(t *testing.T) {
+	for name, c := range map[string]struct {
+		flags map[string]string
+		want  string // "" if they are fine
+	}{
+		"certificate without key": {map[string]string{"tls-cert": "c.pem"}, "--tls-key"},
+		"key without certificate": {map[string]string{"tls-key": "k.pem"}, "--tls-cert"},
+		"clients without TLS":     {map[string]string{"tls-client-ca": "ca.pem"}, "--tls-cert"},
+		"all of TLS":              {map[string]string{"tls-cert": "c.pem", "tls-key": "k.pem", "tls-client-ca": "ca.pem"}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := load(t, c.flags, nil, "")
+			if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+				t.Errorf("error %v, want one with %q", err, c.want)
+			}
+		})
+	}
+}
+
+func TestAWrongKeyIsNotShown(t *testing.T) {
+	_, err := load(t, nil, map[string]string{"SPANLAKE_API_KEYS": "hunter2"}, "")
+	if wrong := (*config.Error)(nil); !errors.As(err, &wrong) || strings.Contains(err.Error(), "hunter2") {
+		t.Errorf("error %v, want one without the key", err)
+	}
+}
+
+func TestLists(t *testing.T) {
+	got, err := load(t, map[string]string{"insecure": "true", "otlp-http": "off"},
+		map[string]string{"SPANLAKE_API_KEYS": " first-key-of-sixteen , second-key-of-sixteen,"}, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"first-key-of-sixteen", "second-key-of-sixteen"}, got.APIKeys); diff != "" {
+		t.Error(diff)
+	}
+	if !got.Insecure || got.OTLPHTTP != "" || got.OTLPGRPC == "" {
+		t.Errorf("insecure %v, HTTP %q, gRPC %q", got.Insecure, got.OTLPHTTP, got.OTLPGRPC)
 	}
 }
