@@ -43,10 +43,19 @@ type Indexer interface {
 	IndexNow(ctx context.Context, acceptMissing bool) (span.Summary, error)
 }
 
-// Options are what a server works with. Catalog and Indexer must be given.
+// Ingest takes spans in. The same holds for it as for a Catalog.
+type Ingest interface {
+	// Flush moves all spans that are in no file yet into the lake, and waits for it.
+	Flush(ctx context.Context) (span.Flushed, error)
+	IngestStatus(ctx context.Context) (span.IngestStatus, error)
+}
+
+// Options are what a server works with. Catalog and Indexer are given together, or Ingest, or all three: the server
+// answers what it has.
 type Options struct {
 	Catalog Catalog
 	Indexer Indexer
+	Ingest  Ingest
 	// Metrics are those that the follower counts in; nil: nobody else counts.
 	Metrics *Metrics
 	// Log gets what goes wrong in the server; nil: nothing is logged.
@@ -68,6 +77,7 @@ type Options struct {
 type Server struct {
 	catalog Catalog
 	indexer Indexer
+	ingest  Ingest
 	metrics *Metrics
 	log     *slog.Logger
 	version string
@@ -80,8 +90,8 @@ type Server struct {
 	queryTime time.Duration
 	queries   chan struct{}
 	verifying atomic.Bool
-	// statusTurn and sizeTurn let one caller at a time read what /metrics and /readyz show.
-	statusTurn, sizeTurn chan struct{}
+	// The turns let one caller at a time read what /metrics and /readyz show.
+	statusTurn, sizeTurn, ingestTurn chan struct{}
 
 	limits  limits
 	running *running
@@ -100,7 +110,7 @@ type limits struct {
 // New makes a server. It listens when Serve is called.
 func New(o Options) *Server {
 	s := &Server{
-		catalog: o.Catalog, indexer: o.Indexer, version: cmp.Or(o.Version, "unknown"), instance: o.Instance,
+		catalog: o.Catalog, indexer: o.Indexer, ingest: o.Ingest, version: cmp.Or(o.Version, "unknown"), instance: o.Instance,
 		metrics:    o.Metrics,
 		log:        o.Log,
 		hosts:      make(map[string]bool),
@@ -108,6 +118,7 @@ func New(o Options) *Server {
 		queries:    make(chan struct{}, cmp.Or(max(o.Queries, 0), 4)),
 		statusTurn: make(chan struct{}, 1),
 		sizeTurn:   make(chan struct{}, 1),
+		ingestTurn: make(chan struct{}, 1),
 		limits:     limits{queryWait: 10 * time.Second, stall: 30 * time.Second, scrape: 2 * time.Second, grace: 2 * time.Second},
 		running:    newRunning(),
 		mux:        http.NewServeMux(),

@@ -23,6 +23,7 @@ type Metrics struct {
 	retiredFiles, retiredBytes                           prometheus.Counter
 	cycleTime                                            prometheus.Histogram
 	requestTime                                          *prometheus.HistogramVec
+	ingest                                               ingestMetrics
 }
 
 // NewMetrics makes metrics that are all zero, with those of Go and of the process.

@@ -43,6 +43,18 @@ func operation(id, method, path, summary string) huma.Operation {
 
 // operations registers what the API can do.
 func (s *Server) operations(api huma.API) {
+	if s.ingest != nil {
+		huma.Register(api, operation("ingest-status", http.MethodGet, "/ingest", "What takes spans in is doing"), s.getIngest)
+		huma.Register(api, operation("flush", http.MethodPost, "/flush", "Move all spans that are in no file yet into the lake and wait for it"), s.flush)
+	}
+	if s.indexer != nil {
+		s.indexOperations(api)
+	}
+	s.finish(api.OpenAPI())
+}
+
+// indexOperations registers what needs an index.
+func (s *Server) indexOperations(api huma.API) {
 	huma.Register(api, operation("indexer-status", http.MethodGet, "/indexer", "What the indexer is doing"), s.getStatus)
 	huma.Register(api, operation("index-now", http.MethodPost, "/indexer/index", "Go once through the whole lake and wait for it"), s.indexNow)
 	huma.Register(api, operation("list-services", http.MethodGet, "/services", "The services that sent spans"),
@@ -63,7 +75,6 @@ func (s *Server) operations(api huma.API) {
 		"First `columns`, then for each row `row` (an array of strings and nulls) or, in the form json, `object`; at last `end` with the number of `rows`, or `error`."), s.postSQL)
 	huma.Register(api, streaming(operation("verify", http.MethodGet, "/verify", "Compare the index with the lake"),
 		"For each difference `difference`; at last `end` with the number of `differences`, or `error`."), s.getVerify)
-	s.finish(api.OpenAPI())
 }
 
 // streaming describes the answer of an operation that streams.
@@ -122,6 +133,23 @@ func (s *Server) getStatus(ctx context.Context, _ *struct{}) (*body[span.Indexer
 		return nil, s.problemOf(ctx, err)
 	}
 	return &body[span.IndexerStatus]{Body: statusInUTC(status)}, nil
+}
+
+func (s *Server) getIngest(ctx context.Context, _ *struct{}) (*body[span.IngestStatus], error) {
+	status, err := s.ingest.IngestStatus(ctx)
+	if err != nil {
+		return nil, s.problemOf(ctx, err)
+	}
+	status.OldestUnflushed = orNone(status.OldestUnflushed)
+	return &body[span.IngestStatus]{Body: status}, nil
+}
+
+func (s *Server) flush(ctx context.Context, _ *struct{}) (*body[span.Flushed], error) {
+	flushed, err := s.ingest.Flush(ctx)
+	if err != nil {
+		return nil, s.problemOf(ctx, err)
+	}
+	return &body[span.Flushed]{Body: flushed}, nil
 }
 
 func (s *Server) indexNow(ctx context.Context, in *request[wire.IndexRequest]) (*body[wire.Summary], error) {

@@ -18,10 +18,25 @@ import (
 // healthz says that the process answers, and asks nothing of the index: an index that is busy is no reason to restart it.
 func (s *Server) healthz(w http.ResponseWriter, _ *http.Request) { writeText(w, http.StatusOK, "ok") }
 
-// readyz says whether answers are as complete as the lake was when the indexer last looked at it.
+// readyz says whether answers are as complete as the lake was when the indexer last looked at it, and whether spans are
+// taken in.
 func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), s.limits.scrape)
 	defer cancel()
+	if s.ingest != nil {
+		status, err := inTurn(ctx, s.running, s.ingestTurn, s.ingest.IngestStatus)
+		if err == nil && status.Refusing != "" {
+			err = fmt.Errorf("requests are refused: %s", status.Refusing)
+		}
+		if err != nil {
+			writeText(w, http.StatusServiceUnavailable, fmt.Sprintf("not ready: no spans are taken in: %v", err))
+			return
+		}
+	}
+	if s.indexer == nil {
+		writeText(w, http.StatusOK, "ok")
+		return
+	}
 	status, err := inTurn(ctx, s.running, s.statusTurn, s.indexer.Status)
 	if err != nil {
 		writeText(w, http.StatusServiceUnavailable, fmt.Sprintf("not ready: the indexer does not say what it is doing: %v", err))
@@ -60,24 +75,21 @@ func (s *Server) scrape(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), s.limits.scrape)
 	defer cancel()
 	seen := gauges{version: s.version, now: time.Now()}
-	var both sync.WaitGroup
-	both.Go(func() {
-		status, err := inTurn(ctx, s.running, s.statusTurn, s.indexer.Status)
-		if err != nil {
-			s.log.Warn("the indexer does not say what it is doing, so its metrics are missing", "error", err)
-			return
-		}
-		seen.status = &status
-	})
-	both.Go(func() {
-		size, err := inTurn(ctx, s.running, s.sizeTurn, s.catalog.Size)
-		if err != nil {
-			s.log.Warn("the size of the index is not known, so its metrics are missing", "error", err)
-			return
-		}
-		seen.size = &size
-	})
-	both.Wait()
+	var all sync.WaitGroup
+	if s.indexer != nil {
+		all.Go(func() {
+			seen.status = askFor(ctx, s, s.statusTurn, "the indexer does not say what it is doing, so its metrics are missing", s.indexer.Status)
+		})
+		all.Go(func() {
+			seen.size = askFor(ctx, s, s.sizeTurn, "the size of the index is not known, so its metrics are missing", s.catalog.Size)
+		})
+	}
+	if s.ingest != nil {
+		all.Go(func() {
+			seen.ingest = askFor(ctx, s, s.ingestTurn, "what takes spans in does not say what it is doing, so its metrics are missing", s.ingest.IngestStatus)
+		})
+	}
+	all.Wait()
 	now := prometheus.NewRegistry()
 	if err := now.Register(seen); err != nil {
 		panic(err) // a collector without descriptions is always accepted
@@ -86,6 +98,16 @@ func (s *Server) scrape(w http.ResponseWriter, r *http.Request) {
 		ErrorHandling: promhttp.ContinueOnError,
 		ErrorLog:      scrapeLog{s},
 	}).ServeHTTP(w, r)
+}
+
+// askFor asks a source, and logs that its metrics are missing if it does not answer.
+func askFor[T any](ctx context.Context, s *Server, turn chan struct{}, missing string, ask func(context.Context) (T, error)) *T {
+	value, err := inTurn(ctx, s.running, turn, ask)
+	if err != nil {
+		s.log.Warn(missing, "error", err)
+		return nil
+	}
+	return &value
 }
 
 // inTurn asks a source and waits for it no longer than ctx lasts. While it has not answered nobody asks it again, so
@@ -139,6 +161,7 @@ type gauges struct {
 	now     time.Time
 	status  *span.IndexerStatus
 	size    *span.IndexSize
+	ingest  *span.IngestStatus
 }
 
 // Describe says nothing in advance, since any source may be missing.
@@ -156,6 +179,9 @@ func (g gauges) Collect(out chan<- prometheus.Metric) {
 		gauge("index_wal_size_bytes", "Size of the write-ahead log of the index.", float64(g.size.WALBytes))
 		gauge("duckdb_memory_bytes", "What DuckDB holds under its memory limit.", float64(g.size.MemoryBytes))
 		gauge("duckdb_spilled_bytes", "What DuckDB has moved to temporary files.", float64(g.size.SpilledBytes))
+	}
+	if g.ingest != nil {
+		g.collectIngest(gauge)
 	}
 	if g.status == nil {
 		return
@@ -180,4 +206,24 @@ func (g gauges) Collect(out chan<- prometheus.Metric) {
 	for kind, n := range g.status.FailedFiles {
 		out <- prometheus.MustNewConstMetric(failed, prometheus.GaugeValue, float64(n), kind)
 	}
+}
+
+func (g gauges) collectIngest(gauge func(name, help string, value float64)) {
+	gauge("wal_requests", "Requests in the write-ahead log that are in no file of the lake yet.", float64(g.ingest.UnflushedRequests))
+	gauge("wal_spans", "Spans in the write-ahead log that are in no file of the lake yet.", float64(g.ingest.UnflushedSpans))
+	gauge("wal_data_bytes", "Uncompressed OTLP in the write-ahead log that is in no file of the lake yet.", float64(g.ingest.UnflushedBytes))
+	gauge("wal_size_bytes", "Size of the write-ahead log on disk, which --max-wal-size bounds.", float64(g.ingest.WALBytes))
+	age := 0.0
+	if g.ingest.OldestUnflushed != nil {
+		age = max(g.now.Sub(*g.ingest.OldestUnflushed).Seconds(), 0)
+	}
+	gauge("wal_oldest_age_seconds", "Age of the oldest span that is in no file of the lake yet, 0 if there is none.", age)
+	gauge("hot_spans", "Spans that are shown as unflushed.", float64(g.ingest.HotSpans))
+	gauge("hot_published_spans", "Spans that are shown as unflushed, though they are in files, since these are not known to be indexed.", float64(g.ingest.PublishedSpans))
+	gauge("flush_failures", "Failed flushes in a row.", float64(g.ingest.FlushFailures))
+	refusing := 0.0
+	if g.ingest.Refusing != "" {
+		refusing = 1
+	}
+	gauge("ingest_refusing", "Whether all requests are refused at present (1), since disk or write-ahead log are full.", refusing)
 }

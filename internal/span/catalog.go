@@ -138,6 +138,8 @@ type IndexerStatus struct {
 	// Failures are the failed cycles in a row.
 	Failures  int64     `json:"failures"`
 	StartedAt time.Time `json:"started_at"`
+	// Hot is where spans are that are in no file yet.
+	Hot HotSource `json:"hot"`
 }
 
 // IndexSize is what the index takes. Sizes are in bytes.

@@ -1,6 +1,6 @@
 // Package client asks a running server what the index knows, with the methods that the index has itself.
 //
-// A Client is an api.Catalog and an api.Indexer, so that a command does not see whether the index is in its own process.
+// A Client is an api.Catalog, an api.Indexer and an api.Ingest, so that a command does not see whether the index is in its own process.
 package client
 
 import (
@@ -116,6 +116,16 @@ func (c *Client) Status(ctx context.Context) (span.IndexerStatus, error) {
 func (c *Client) IndexNow(ctx context.Context, acceptMissing bool) (span.Summary, error) {
 	summary, err := post[wire.Summary](ctx, c, "/indexer/index", wire.IndexRequest{AcceptMissing: acceptMissing})
 	return summary.Span(), err
+}
+
+// IngestStatus is what takes spans in is doing.
+func (c *Client) IngestStatus(ctx context.Context) (span.IngestStatus, error) {
+	return get[span.IngestStatus](ctx, c, "/ingest", nil)
+}
+
+// Flush moves all spans that are in no file yet into the lake.
+func (c *Client) Flush(ctx context.Context) (span.Flushed, error) {
+	return post[span.Flushed](ctx, c, "/flush", nil)
 }
 
 func get[T any](ctx context.Context, c *Client, path string, query url.Values) (T, error) {

@@ -1,0 +1,316 @@
+// Package flush moves acknowledged spans from the write-ahead log into files of the lake.
+//
+// Each span gets there exactly once. A flush is first noted in the log with its requests, then with the path of its file; then
+// the file is published, and that is noted. Whoever starts after a crash finds the note: a flush whose file is there was
+// published, any other is done again, with the same requests and into the same file.
+package flush
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/spanlake/spanlake/internal/span"
+)
+
+// Log is the write-ahead log. What it is told is durable when it returns.
+type Log interface {
+	// Backlog is what is in no flush yet. It is asked often.
+	Backlog() span.Backlog
+	// Flushes are those that were begun and not released, the oldest first.
+	Flushes(ctx context.Context) ([]span.Flush, error)
+	// BeginFlush makes a flush of the oldest requests; false if there are none.
+	BeginFlush(ctx context.Context, bounds span.FlushBounds) (span.Flush, bool, error)
+	// SetPath says where the file of a flush will be.
+	SetPath(ctx context.Context, flush span.Flush, path string) error
+	// Published says that the file is there.
+	Published(ctx context.Context, flush span.Flush) error
+	// Requests yields those from first to last in order.
+	Requests(ctx context.Context, first, last span.RequestID) iter.Seq2[span.Request, error]
+}
+
+// Lake takes files. One goroutine uses it.
+type Lake interface {
+	// Path names a file that does not exist.
+	Path(service string, at time.Time) (string, error)
+	// Published tells whether a file is there, and if so makes sure that it stays; size is in bytes.
+	Published(path string) (size int64, ok bool, err error)
+	// Write publishes a file of sorted parts, whole or not at all, and replaces what a writer that crashed left of it.
+	Write(path string, parts iter.Seq2[[]span.Span, error]) (size int64, err error)
+}
+
+// Hot keeps unflushed spans.
+type Hot interface {
+	// Publish says in which file the spans of these requests are now.
+	Publish(first, last span.RequestID, path string)
+}
+
+// Observer counts what happens.
+type Observer interface {
+	// Flush is one file, or the attempt at one.
+	Flush(took time.Duration, done span.Flushed, err error)
+}
+
+const (
+	// After a failed flush the next one begins after firstBackoff, then twice as late each time, up to lastBackoff.
+	firstBackoff = time.Second
+	lastBackoff  = time.Minute
+	// patience is how many times FlushMaxAge few spans wait for others.
+	patience = 10
+)
+
+// Options say when spans are flushed. All must be given but Observer and Log.
+type Options struct {
+	// Spans and Bytes (of OTLP) are when a flush is due, and how much goes into one file.
+	Bounds span.FlushBounds
+	// PieceBytes bounds what one file is made of, whatever Bounds say: it is in memory while the file is written.
+	PieceBytes int64
+	// MaxAge is when spans are flushed though they are few, MinSpans how few they may be for that: fewer wait ten times as long.
+	MaxAge   time.Duration
+	MinSpans int64
+	// Interval is how often the age is looked at.
+	Interval time.Duration
+	Observer Observer
+	Log      *slog.Logger
+}
+
+// Flusher flushes. Make it with New.
+type Flusher struct {
+	log      Log
+	lake     Lake
+	hot      Hot
+	opts     Options
+	requests chan *request
+	nudge    chan struct{}
+	ended    chan struct{} // closed when Run has ended
+
+	writer writer // belongs to Run
+
+	mu       sync.Mutex
+	failures int64
+	failure  error
+}
+
+// request is a call of Flush.
+type request struct {
+	ctx  context.Context
+	done chan answer
+}
+
+type answer struct {
+	flushed span.Flushed
+	err     error
+}
+
+// ErrEnded says that nothing is flushed anymore.
+var ErrEnded = errors.New("the flusher has ended")
+
+// New makes a Flusher. Nothing is flushed until Run is called.
+func New(log Log, lake Lake, hot Hot, o Options) *Flusher {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Flusher{log: log, lake: lake, hot: hot, opts: o,
+		requests: make(chan *request), nudge: make(chan struct{}, 1), ended: make(chan struct{})}
+}
+
+// Appended tells that there is more in the log. It never waits.
+func (f *Flusher) Appended() {
+	if f.full() {
+		select {
+		case f.nudge <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// full tells whether rows or bytes say that it is time.
+func (f *Flusher) full() bool {
+	b := f.log.Backlog()
+	return b.Spans >= f.opts.Bounds.Spans || b.Bytes >= f.opts.Bounds.Bytes
+}
+
+// due tells whether there is a reason to flush.
+func (f *Flusher) due(now time.Time) bool {
+	if f.full() {
+		return true
+	}
+	b := f.log.Backlog()
+	if b.Requests == 0 {
+		return false
+	}
+	age := now.Sub(b.Oldest)
+	return age >= f.opts.MaxAge && b.Spans >= f.opts.MinSpans || age >= patience*f.opts.MaxAge
+}
+
+// Failing is how often in a row flushing has failed, and how at last.
+func (f *Flusher) Failing() (times int64, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.failures, f.failure
+}
+
+// Flush moves everything that is in the log now into the lake, and waits for it.
+func (f *Flusher) Flush(ctx context.Context) (span.Flushed, error) {
+	r := &request{ctx: ctx, done: make(chan answer, 1)}
+	select {
+	case f.requests <- r:
+	case <-ctx.Done():
+		return span.Flushed{}, ctx.Err()
+	case <-f.ended:
+		return span.Flushed{}, ErrEnded
+	}
+	select {
+	case a := <-r.done:
+		return a.flushed, a.err
+	case <-ctx.Done():
+		return span.Flushed{}, ctx.Err()
+	}
+}
+
+// Run flushes when it is due, until ctx ends. What is left then stays in the log: call Drain for it.
+func (f *Flusher) Run(ctx context.Context) {
+	defer close(f.ended)
+	// What a crash has cut short is finished at once.
+	f.cycle(ctx, true)
+	tick := time.NewTicker(f.opts.Interval)
+	defer tick.Stop()
+	var retry <-chan time.Time
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case r := <-f.requests:
+			flushed, err := f.all(r.ctx)
+			r.done <- answer{flushed, err}
+		case <-retry:
+			f.cycle(ctx, true)
+		case <-f.nudge:
+			f.cycle(ctx, false)
+		case <-tick.C:
+			f.cycle(ctx, false)
+		}
+		retry = nil
+		if n, _ := f.Failing(); n > 0 {
+			retry = time.After(backoff(n))
+		}
+	}
+}
+
+func backoff(failures int64) time.Duration {
+	wait := lastBackoff
+	if failures < 7 {
+		wait = firstBackoff << (failures - 1)
+	}
+	return min(wait, lastBackoff)
+}
+
+// cycle flushes while it is due. While flushing fails, only its time to try again counts, not every request that arrives.
+func (f *Flusher) cycle(ctx context.Context, again bool) {
+	if n, _ := f.Failing(); n > 0 && !again {
+		return
+	}
+	if _, err := f.finish(ctx); err != nil {
+		return
+	}
+	for f.due(time.Now()) && ctx.Err() == nil {
+		if _, more, err := f.one(ctx); err != nil || !more {
+			return
+		}
+	}
+}
+
+// Drain moves everything that is in the log into the lake after Run has ended.
+func (f *Flusher) Drain(ctx context.Context) (span.Flushed, error) {
+	<-f.ended
+	return f.all(ctx)
+}
+
+// all flushes what is in the log when it begins.
+func (f *Flusher) all(ctx context.Context) (sum span.Flushed, err error) {
+	until := time.Now()
+	if sum, err = f.finish(ctx); err != nil {
+		return sum, err
+	}
+	for {
+		if b := f.log.Backlog(); b.Requests == 0 || b.Oldest.After(until) {
+			return sum, nil
+		}
+		done, more, err := f.one(ctx)
+		sum.Add(done)
+		if err != nil || !more {
+			return sum, err
+		}
+	}
+}
+
+// finish does the flushes that were begun and not published.
+func (f *Flusher) finish(ctx context.Context) (sum span.Flushed, err error) {
+	begun, err := f.log.Flushes(ctx)
+	if err != nil {
+		return sum, f.note(ctx, 0, span.Flushed{}, err)
+	}
+	for _, flush := range begun {
+		if flush.Published {
+			continue
+		}
+		done, err := f.publish(ctx, flush)
+		sum.Add(done)
+		if err != nil {
+			return sum, err
+		}
+	}
+	return sum, nil
+}
+
+// one flushes the oldest requests; more is false if there were none.
+func (f *Flusher) one(ctx context.Context) (done span.Flushed, more bool, err error) {
+	bounds := f.opts.Bounds
+	bounds.Bytes = min(bounds.Bytes, f.opts.PieceBytes)
+	flush, more, err := f.log.BeginFlush(ctx, bounds)
+	if err != nil || !more {
+		return done, more, f.note(ctx, 0, done, err)
+	}
+	done, err = f.publish(ctx, flush)
+	return done, true, err
+}
+
+// publish brings a flush into the lake, wherever it was cut short before.
+func (f *Flusher) publish(ctx context.Context, flush span.Flush) (done span.Flushed, err error) {
+	began := time.Now()
+	done, err = f.write(ctx, &flush)
+	if err == nil {
+		err = f.log.Published(ctx, flush)
+	}
+	if err != nil {
+		return span.Flushed{}, f.note(ctx, time.Since(began), span.Flushed{}, err)
+	}
+	f.hot.Publish(flush.First, flush.Last, flush.Path)
+	return done, f.note(ctx, time.Since(began), done, nil)
+}
+
+// note counts how a flush ended and logs the first failure of a row, and the end of it.
+func (f *Flusher) note(ctx context.Context, took time.Duration, done span.Flushed, err error) error {
+	if err != nil && ctx.Err() != nil {
+		return err // told to stop
+	}
+	if o := f.opts.Observer; o != nil && (err != nil || done.Files > 0) {
+		o.Flush(took, done, err)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	switch {
+	case err != nil:
+		if f.failures++; f.failures == 1 {
+			f.opts.Log.Error("flushing spans to the lake fails; they stay in the write-ahead log, and it is tried again", "error", err)
+		}
+		f.failure = err
+	case f.failures > 0 && done.Files > 0:
+		f.opts.Log.Info("flushing spans to the lake works again", "failures", f.failures)
+		f.failures, f.failure = 0, nil
+	}
+	return err
+}

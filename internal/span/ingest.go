@@ -1,0 +1,67 @@
+package span
+
+import (
+	"fmt"
+	"time"
+)
+
+// IngestStatus is what a running server that takes spans in is doing. Bytes are of uncompressed OTLP unless said otherwise.
+type IngestStatus struct {
+	// OTLPGRPC and OTLPHTTP are the addresses at which spans are taken in, "" if not.
+	OTLPGRPC string `json:"otlp_grpc"`
+	OTLPHTTP string `json:"otlp_http"`
+	// Refusing is why requests are refused at present, "" if they are not.
+	Refusing string `json:"refusing"`
+	// Unflushed is what is in no file of the lake yet.
+	UnflushedRequests int64 `json:"unflushed_requests"`
+	UnflushedSpans    int64 `json:"unflushed_spans"`
+	UnflushedBytes    int64 `json:"unflushed_bytes"`
+	// OldestUnflushed is when the oldest of them was received.
+	OldestUnflushed *time.Time `json:"oldest_unflushed"`
+	// HotSpans are shown as unflushed, PublishedSpans those among them that are in files of the lake and not known to be indexed.
+	HotSpans       int64 `json:"hot_spans"`
+	PublishedSpans int64 `json:"published_spans"`
+	// WALBytes is the size of the write-ahead log on disk.
+	WALBytes int64 `json:"wal_bytes"`
+	// FlushFailures are the failed flushes in a row, LastFlushError is why the last one failed.
+	FlushFailures  int64  `json:"flush_failures"`
+	LastFlushError string `json:"last_flush_error"`
+}
+
+// HotState says how the unflushed spans of another process, or of this one, are reached.
+type HotState string
+
+// The states of the source of unflushed spans.
+const (
+	// HotOff: nobody is asked for unflushed spans.
+	HotOff HotState = "off"
+	// HotLocal: they are in this process.
+	HotLocal HotState = "in_process"
+	// HotRemote: they are in another process, which answers.
+	HotRemote HotState = "remote"
+	// HotUnreachable: they are in another process, which does not answer. What is in files is found all the same.
+	HotUnreachable HotState = "unreachable"
+)
+
+// HotSource is where unflushed spans are.
+type HotSource struct {
+	State HotState `json:"state"`
+	// Address is that of the other process.
+	Address string `json:"address"`
+	// Error is why it is not reached.
+	Error string `json:"error"`
+}
+
+// RefusedError says that spans cannot be kept at present, and that their sender should try again.
+type RefusedError struct {
+	// Reason is one word for metrics: memory, wal_size, disk, stopping or storage.
+	Reason string
+	// RetryAfter is how long the sender should wait.
+	RetryAfter time.Duration
+	// Err says more, such as the setting to change.
+	Err error
+}
+
+func (e *RefusedError) Error() string { return fmt.Sprintf("spans are refused for now: %v", e.Err) }
+
+func (e *RefusedError) Unwrap() error { return e.Err }
