@@ -112,30 +112,43 @@ func newRoot() *cobra.Command {
 		},
 	}
 	root.PersistentFlags().BoolP("verbose", "v", false, "log more")
-	addSettings(root.PersistentFlags(), false)
+	addSettings(root.PersistentFlags())
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return fmt.Errorf("%w: %w", err, helpError{cmd}) })
 	root.AddCommand(
-		newBackendCommand(), newIndexCommand(), newSQLCommand(), newServicesCommand(), newFilesCommand(), newFailedCommand(),
+		newServeCommand(), newIngestCommand(), newBackendCommand(), newFlushCommand(), newKeysCommand(), newHealthcheckCommand(),
+		newIndexCommand(), newSQLCommand(), newServicesCommand(), newFilesCommand(), newFailedCommand(),
 		newRetryCommand(), newRebuildCommand(), newVerifyCommand(), newRetainCommand(), newSampleCommand(), newBenchCommand(),
 	)
 	usageErrors(root)
 	return root
 }
 
-// addSettings adds the flags of the settings that all commands have, or of those that are about taking spans in.
-func addSettings(flags *pflag.FlagSet, ingest bool) {
+// addSettings adds the flags of the settings that every command has.
+func addSettings(flags *pflag.FlagSet) {
 	for _, s := range config.Settings() {
-		if s.Ingest != ingest {
-			continue
+		if !s.Ingest {
+			addSetting(flags, s)
 		}
-		standard := "default " + s.Default
-		if s.Default == "" {
-			standard = "default none"
+	}
+}
+
+// addIngestSettings adds the flags of settings that are about taking spans in: those that are named, or all.
+func addIngestSettings(flags *pflag.FlagSet, only ...string) {
+	for _, s := range config.Settings() {
+		if s.Ingest && (len(only) == 0 || slices.Contains(only, s.Flag)) {
+			addSetting(flags, s)
 		}
-		flags.String(s.Flag, "", fmt.Sprintf("%s: %s (%s, %s)", s.Usage, s.Allowed, s.Env, standard))
-		if s.Switch {
-			flags.Lookup(s.Flag).NoOptDefVal = "true"
-		}
+	}
+}
+
+func addSetting(flags *pflag.FlagSet, s config.Setting) {
+	standard := "default " + s.Default
+	if s.Default == "" {
+		standard = "default none"
+	}
+	flags.String(s.Flag, "", fmt.Sprintf("%s: %s (%s, %s)", s.Usage, s.Allowed, s.Env, standard))
+	if s.Switch {
+		flags.Lookup(s.Flag).NoOptDefVal = "true"
 	}
 }
 

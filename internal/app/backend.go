@@ -17,10 +17,6 @@ import (
 	"github.com/spanlake/spanlake/internal/span"
 )
 
-// stopTime is how long the backend may take to stop once its context has ended. What is committed is safe whenever the
-// process ends; stopping in order only spares the next start the work of replaying DuckDB's write-ahead log.
-const stopTime = 4500 * time.Millisecond
-
 // backend is the index, what follows the lake into it, and what serves it.
 type backend struct {
 	*index.Index
@@ -51,81 +47,28 @@ func (b *backend) Verify(ctx context.Context, found func(span.Difference)) (int,
 	return b.follower.Verify(ctx, found)
 }
 
-// Backend follows the lake and serves the index until ctx ends, which is no error. listening is called once, with the
-// address that clients reach it at.
-func (a App) Backend(ctx context.Context, version string, listening func(url string)) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	done := make(chan error, 1)
-	go func() { done <- a.runBackend(ctx, cancel, version, listening) }()
-	select {
-	case err := <-done:
-		return err
-	case <-ctx.Done():
-	}
-	patience := time.NewTimer(stopTime)
-	defer patience.Stop()
-	select {
-	case err := <-done:
-		return err
-	case <-patience.C:
-		a.Log.Warn("not everything stopped in time, ending all the same: what was committed is safe", "time", stopTime)
-		return nil
-	}
-}
-
-// runBackend starts the parts in order and stops them in reverse.
-func (a App) runBackend(ctx context.Context, cancel context.CancelFunc, version string, listening func(url string)) error {
-	x, err := a.openWhenRead(ctx)
-	if ctx.Err() != nil {
-		return nil // told to stop before it began
-	}
+// openBackend opens the index. in is nil unless this process takes spans in as well.
+func (a App) openBackend(ctx context.Context, role Role, metrics *api.Metrics, in *ingest) (*backend, error) {
+	x, err := a.openWhenRead(ctx, role)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer func() { _ = x.Close() }() // a second time it does nothing
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", a.Config.Listen)
-	if err != nil {
-		return fmt.Errorf("listen on %s (--listen): %w", a.Config.Listen, err)
-	}
-	metrics := api.NewMetrics()
 	b := &backend{Index: x, follower: a.NewFollower(x, metrics)}
 	b.config.lake, b.config.db = a.Config.Lake, a.Config.DB
-	instance := rand.Text()
-	server := api.New(api.Options{Catalog: b, Indexer: b, Metrics: metrics, Log: a.Log, Version: version, Instance: instance,
-		Hosts: []string{a.Config.Listen}})
-
-	url := clientURL(listener.Addr())
-	forget, err := advertise(a.Config.DB, Server{URL: url, Instance: instance, PID: os.Getpid()})
-	if err != nil {
-		a.Log.Warn("commands will not find this server by itself, they need --server", "url", url, "error", err)
+	if err := b.connect(a, in); err != nil {
+		return nil, errors.Join(err, x.Close())
 	}
-	defer forget()
-	split := SplitMemory(a.Config.Memory, cpus())
-	a.Log.Info("following the lake", "lake", a.Config.Lake, "index", a.Config.DB, "url", url, "memory", a.Config.Memory,
-		"duckdb_memory", split.DuckDB, "duckdb_threads", split.Threads, "poll", a.Config.PollInterval)
-	if listening != nil {
-		listening(url)
-	}
-
-	var following sync.WaitGroup
-	following.Go(func() { b.follower.Run(ctx) })
-	err = server.Serve(ctx, listener)
-	cancel() // if it was the server that ended
-	following.Wait()
-	err = errors.Join(err, x.Close())
-	a.Log.Info("stopped")
-	return err
+	return b, nil
 }
 
 // readerTime is how long the start waits for commands that read the index.
 const readerTime = 10 * time.Second
 
 // openWhenRead opens the index for writing. Commands that read it end soon, so it waits for them; another writer does not.
-func (a App) openWhenRead(ctx context.Context) (*index.Index, error) {
+func (a App) openWhenRead(ctx context.Context, role Role) (*index.Index, error) {
 	deadline := time.Now().Add(readerTime)
 	for told := false; ; told = true {
-		x, err := a.OpenIndex(ctx, false)
+		x, err := index.Open(ctx, a.indexOptions(role, false))
 		var locked *index.LockedError
 		if !errors.As(err, &locked) || index.LockedBy(a.Config.DB, true) != nil || time.Now().After(deadline) {
 			return x, err

@@ -9,10 +9,10 @@ import (
 	"path/filepath"
 )
 
-// serverSuffix marks the file beside an index that says where the server which holds it is reached.
+// serverSuffix marks the file beside an index, or a write-ahead log, that says where the server which holds it is reached.
 const serverSuffix = ".server"
 
-// Server is where a running backend is reached.
+// Server is where a running server is reached.
 type Server struct {
 	URL string `json:"url"`
 	// Instance is what every answer of the process carries, so that nobody takes another process for it.
@@ -29,7 +29,7 @@ func serverFile(db string) string {
 	return db + serverSuffix
 }
 
-// advertise notes where the server of an index is reached, until forget is called. A process that is killed leaves the
+// advertise notes where the server of an index or of a write-ahead log is reached, until forget is called. A process that is killed leaves the
 // note behind; whoever reads it asks for the instance, and the next server replaces it.
 func advertise(db string, server Server) (forget func(), err error) {
 	path := serverFile(db)
@@ -48,7 +48,31 @@ func advertise(db string, server Server) (forget func(), err error) {
 	return func() { _ = os.Remove(path) }, nil // what is left behind is harmless, see above
 }
 
-// FindServer says where the backend that holds the index is reached; ok is false if none has noted it.
+// advertise notes where the process is reached, beside the files that it holds.
+func (a App) advertise(role Role, server Server) (forget func()) {
+	var held []string
+	if role.Indexes() {
+		held = append(held, a.Config.DB)
+	}
+	if role.TakesIn() {
+		held = append(held, a.Config.WAL)
+	}
+	var notes []func()
+	for _, path := range held {
+		note, err := advertise(path, server)
+		if err != nil {
+			a.Log.Warn("commands will not find this server by themselves, they need --server", "url", server.URL, "error", err)
+		}
+		notes = append(notes, note)
+	}
+	return func() {
+		for _, note := range notes {
+			note()
+		}
+	}
+}
+
+// FindServer says where the server that holds an index or a write-ahead log is reached; ok is false if none has noted it.
 func FindServer(db string) (server Server, ok bool, err error) {
 	content, err := os.ReadFile(serverFile(db))
 	if errors.Is(err, fs.ErrNotExist) {

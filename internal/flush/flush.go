@@ -8,11 +8,13 @@ package flush
 import (
 	"context"
 	"errors"
+	"fmt"
 	"iter"
 	"log/slog"
 	"sync"
 	"time"
 
+	"github.com/spanlake/spanlake/internal/otlpwire"
 	"github.com/spanlake/spanlake/internal/span"
 )
 
@@ -87,7 +89,7 @@ type Flusher struct {
 	nudge    chan struct{}
 	ended    chan struct{} // closed when Run has ended
 
-	writer writer // belongs to Run
+	batch batch // belongs to Run, then to Drain
 
 	mu       sync.Mutex
 	failures int64
@@ -113,7 +115,7 @@ func New(log Log, lake Lake, hot Hot, o Options) *Flusher {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Flusher{log: log, lake: lake, hot: hot, opts: o,
+	return &Flusher{log: log, lake: lake, hot: hot, opts: o, batch: batch{converter: otlpwire.NewConverter()},
 		requests: make(chan *request), nudge: make(chan struct{}, 1), ended: make(chan struct{})}
 }
 
@@ -208,19 +210,46 @@ func backoff(failures int64) time.Duration {
 	return min(wait, lastBackoff)
 }
 
+// write brings the file of a flush into the lake, unless it is there.
+func (f *Flusher) write(ctx context.Context, flush *span.Flush) (span.Flushed, error) {
+	if flush.Path != "" {
+		size, ok, err := f.lake.Published(flush.Path)
+		if err != nil || ok {
+			return span.Flushed{Files: 1, Spans: int64(flush.Spans), Bytes: size}, err
+		}
+	}
+	defer f.batch.forget()
+	if err := f.batch.load(f.log.Requests(ctx, flush.First, flush.Last)); err != nil {
+		return span.Flushed{}, err
+	}
+	if len(f.batch.spans) == 0 {
+		return span.Flushed{}, nil
+	}
+	if flush.Path == "" {
+		path, err := f.lake.Path(f.batch.service(), flush.Started)
+		if err != nil {
+			return span.Flushed{}, err
+		}
+		// From here on the file has this name, whoever writes it.
+		if err := f.log.SetPath(ctx, *flush, path); err != nil {
+			return span.Flushed{}, err
+		}
+		flush.Path = path
+	}
+	size, err := f.lake.Write(flush.Path, f.batch.parts(ctx))
+	return span.Flushed{Files: 1, Spans: int64(len(f.batch.spans)), Bytes: size}, err
+}
+
 // cycle flushes while it is due. While flushing fails, only its time to try again counts, not every request that arrives.
 func (f *Flusher) cycle(ctx context.Context, again bool) {
 	if n, _ := f.Failing(); n > 0 && !again {
 		return
 	}
-	if _, err := f.finish(ctx); err != nil {
-		return
+	_, err := f.finish(ctx)
+	for more := true; err == nil && more && f.due(time.Now()) && ctx.Err() == nil; {
+		_, more, err = f.one(ctx)
 	}
-	for f.due(time.Now()) && ctx.Err() == nil {
-		if _, more, err := f.one(ctx); err != nil || !more {
-			return
-		}
-	}
+	_ = f.settle(ctx, err) // it was noted
 }
 
 // Drain moves everything that is in the log into the lake after Run has ended.
@@ -232,26 +261,23 @@ func (f *Flusher) Drain(ctx context.Context) (span.Flushed, error) {
 // all flushes what is in the log when it begins.
 func (f *Flusher) all(ctx context.Context) (sum span.Flushed, err error) {
 	until := time.Now()
-	if sum, err = f.finish(ctx); err != nil {
-		return sum, err
-	}
-	for {
+	sum, err = f.finish(ctx)
+	for more := true; err == nil && more; {
 		if b := f.log.Backlog(); b.Requests == 0 || b.Oldest.After(until) {
-			return sum, nil
+			break
 		}
-		done, more, err := f.one(ctx)
+		var done span.Flushed
+		done, more, err = f.one(ctx)
 		sum.Add(done)
-		if err != nil || !more {
-			return sum, err
-		}
 	}
+	return sum, f.settle(ctx, err)
 }
 
 // finish does the flushes that were begun and not published.
 func (f *Flusher) finish(ctx context.Context) (sum span.Flushed, err error) {
 	begun, err := f.log.Flushes(ctx)
 	if err != nil {
-		return sum, f.note(ctx, 0, span.Flushed{}, err)
+		return sum, err
 	}
 	for _, flush := range begun {
 		if flush.Published {
@@ -272,7 +298,7 @@ func (f *Flusher) one(ctx context.Context) (done span.Flushed, more bool, err er
 	bounds.Bytes = min(bounds.Bytes, f.opts.PieceBytes)
 	flush, more, err := f.log.BeginFlush(ctx, bounds)
 	if err != nil || !more {
-		return done, more, f.note(ctx, 0, done, err)
+		return done, false, err
 	}
 	done, err = f.publish(ctx, flush)
 	return done, true, err
@@ -285,32 +311,32 @@ func (f *Flusher) publish(ctx context.Context, flush span.Flush) (done span.Flus
 	if err == nil {
 		err = f.log.Published(ctx, flush)
 	}
+	if f.opts.Observer != nil && ctx.Err() == nil {
+		f.opts.Observer.Flush(time.Since(began), done, err)
+	}
 	if err != nil {
-		return span.Flushed{}, f.note(ctx, time.Since(began), span.Flushed{}, err)
+		return span.Flushed{}, fmt.Errorf("flush spans to the lake: %w", err)
 	}
 	f.hot.Publish(flush.First, flush.Last, flush.Path)
-	return done, f.note(ctx, time.Since(began), done, nil)
+	return done, nil
 }
 
-// note counts how a flush ended and logs the first failure of a row, and the end of it.
-func (f *Flusher) note(ctx context.Context, took time.Duration, done span.Flushed, err error) error {
+// settle notes how flushing went, and logs the first failure in a row and the end of them.
+func (f *Flusher) settle(ctx context.Context, err error) error {
 	if err != nil && ctx.Err() != nil {
 		return err // told to stop
-	}
-	if o := f.opts.Observer; o != nil && (err != nil || done.Files > 0) {
-		o.Flush(took, done, err)
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	switch {
-	case err != nil:
-		if f.failures++; f.failures == 1 {
-			f.opts.Log.Error("flushing spans to the lake fails; they stay in the write-ahead log, and it is tried again", "error", err)
-		}
-		f.failure = err
-	case f.failures > 0 && done.Files > 0:
-		f.opts.Log.Info("flushing spans to the lake works again", "failures", f.failures)
-		f.failures, f.failure = 0, nil
+	case err != nil && f.failures == 0:
+		f.opts.Log.Error("spans cannot be moved into the lake; they stay in the write-ahead log, and it is tried again", "error", err)
+	case err == nil && f.failures > 0:
+		f.opts.Log.Info("spans are moved into the lake again", "failures", f.failures)
+	}
+	f.failure = err
+	if f.failures++; err == nil {
+		f.failures = 0
 	}
 	return err
 }

@@ -9,8 +9,9 @@ type Flush struct {
 	ID int64
 	// First and Last are the requests, both included.
 	First, Last RequestID
-	// Requests and Spans are how many there are, Bytes the size of their data.
-	Requests, Spans, Bytes int64
+	// Requests, Spans and Bytes (of protobuf, uncompressed) are what it had when it began.
+	Requests, Spans int
+	Bytes           int64
 	// Started is when the flush was begun, and so the day and the second in the name of the file.
 	Started time.Time
 	// Path is the file, relative to the root of the lake with '/'; "" until it is decided.

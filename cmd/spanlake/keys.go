@@ -1,0 +1,120 @@
+package main
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/spanlake/spanlake/internal/apikey"
+)
+
+func newKeysCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "keys",
+		Short: "Make, list and revoke the API keys of those who send spans",
+		Long: "Keys are what clients send as `authorization: Bearer KEY` or `x-junjo-api-key: KEY`. As soon as one exists, no span is\n" +
+			"taken without one. A running server notices what is changed here within a second or two.",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(newKeysCreateCommand(), newKeysListCommand(), newKeysRevokeCommand())
+	for _, child := range cmd.Commands() {
+		addIngestSettings(child.Flags(), "keys-file")
+	}
+	return cmd
+}
+
+func newKeysCreateCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "create NAME",
+		Short: "Make a key and show it, once",
+		Long:  "Create makes a key and prints it. Only its hash is kept, so nobody can show it again.",
+		Example: "  spanlake keys create my-agent\n" +
+			"  OTEL_EXPORTER_OTLP_HEADERS=\"authorization=Bearer $(spanlake keys create ci)\" ...",
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			s, err := newSession(cmd)
+			if err != nil {
+				return err
+			}
+			keys, err := apikey.New(s.Config.KeysFile, nil, s.Log)
+			if err != nil {
+				return err
+			}
+			key, err := keys.Create(args[0])
+			if err != nil {
+				return err
+			}
+			if s.json {
+				return writeJSON(s.stdout, struct {
+					Name string `json:"name"`
+					Key  string `json:"key"`
+				}{args[0], key})
+			}
+			if _, err := fmt.Fprintln(s.stdout, key); err != nil {
+				return err
+			}
+			_, err = fmt.Fprintf(s.stderr, "This is the only time that the key %s is shown. Clients send it as `authorization: Bearer KEY`.\n", args[0])
+			return err
+		},
+	}
+	addJSONFlag(cmd, "print one object")
+	return cmd
+}
+
+func newKeysListCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "list",
+		Short: "List the keys by name",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			s, err := newSession(cmd)
+			if err != nil {
+				return err
+			}
+			keys, err := apikey.New(s.Config.KeysFile, nil, s.Log)
+			if err != nil {
+				return err
+			}
+			infos, err := keys.List()
+			if err != nil {
+				return err
+			}
+			var rows [][]string
+			for _, k := range infos {
+				revoked := ""
+				if k.RevokedAt != nil {
+					revoked = k.RevokedAt.UTC().Format(time.RFC3339)
+				}
+				rows = append(rows, []string{k.Name, k.Prefix + "…", k.CreatedAt.UTC().Format(time.RFC3339), revoked})
+			}
+			return s.show(infos, []string{"NAME", "KEY", "CREATED (UTC)", "REVOKED"}, rows, "There are no keys: make one with `spanlake keys create NAME`.")
+		},
+	}
+	addJSONFlag(cmd, "print an array of objects")
+	return cmd
+}
+
+func newKeysRevokeCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "revoke NAME",
+		Short: "Let a key be refused from now on",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			s, err := newSession(cmd)
+			if err != nil {
+				return err
+			}
+			keys, err := apikey.New(s.Config.KeysFile, nil, s.Log)
+			if err != nil {
+				return err
+			}
+			if err := keys.Revoke(args[0]); err != nil {
+				return err
+			}
+			_, err = fmt.Fprintf(s.stdout, "%s is revoked\n", args[0])
+			return err
+		},
+	}
+}

@@ -1,0 +1,72 @@
+package app
+
+import (
+	"runtime"
+	"runtime/debug"
+
+	"github.com/spanlake/spanlake/internal/index"
+)
+
+const (
+	// processBytes is what the process takes beside what it does with DuckDB: about 50 MB resident when an index has been
+	// opened, code pages and Go's runtime included, and 60 MB of buffers that do not shrink with DuckDB's limit.
+	processBytes = 112e6
+	// bytesPerThread is what a thread of DuckDB needs to index at full speed.
+	bytesPerThread = 32e6
+	// ServeMemory is the least budget of a process that takes spans in and indexes them.
+	ServeMemory = 256e6
+)
+
+// Split is how the memory budget is shared out.
+type Split struct {
+	// DuckDB is its memory_limit in bytes. It takes about as much again outside that limit (row groups that are being
+	// compressed, Parquet pages, what malloc keeps): docs/benchmarks.md has the figures.
+	DuckDB  int64
+	Threads int
+	// Go is a soft limit of Go's heap in bytes.
+	Go int64
+	// Requests is what requests may take while they are read, Piece how much OTLP goes into one file.
+	Requests, Piece int64
+}
+
+// SplitMemory shares out a budget for a whole process that indexes, in bytes.
+func SplitMemory(budget int64, cpus int) Split {
+	duckDB := (budget - processBytes) / 2
+	return Split{DuckDB: duckDB, Threads: max(1, min(cpus, int(duckDB/bytesPerThread))), Go: budget / 4}
+}
+
+// split shares out the budget among what a role does.
+func (a App) split(role Role) Split {
+	budget := a.Config.Memory
+	if role == Backend {
+		return SplitMemory(budget, cpus())
+	}
+	// What takes spans in has a quarter: one file's worth of spans, requests that are being read, and what is unflushed.
+	share := budget / 4
+	s := Split{Go: budget / 2}
+	if role == Serve {
+		s = SplitMemory(budget-share, cpus())
+		s.Go += share
+	}
+	s.Requests, s.Piece = max(share, a.Config.MaxRequestBytes), share/2
+	return s
+}
+
+func cpus() int { return runtime.GOMAXPROCS(0) }
+
+// limitMemory makes Go's garbage collector keep to its share.
+func (a App) limitMemory(role Role) { debug.SetMemoryLimit(a.split(role).Go) }
+
+// IndexOptions are the options of the index under the settings, for a process that does nothing else.
+func (a App) IndexOptions(readOnly bool) index.Options { return a.indexOptions(Backend, readOnly) }
+
+func (a App) indexOptions(role Role, readOnly bool) index.Options {
+	c := a.Config
+	split := a.split(role)
+	return index.Options{
+		Path: c.DB, Lake: c.Lake, Memory: split.DuckDB, Threads: split.Threads, BatchSize: c.BatchSize, ReadOnly: readOnly,
+		Limits: index.Limits{FooterBytes: c.MaxFileFooter, RowGroups: c.MaxFileRowGroups, Rows: c.MaxFileRows,
+			PageBytes: c.MaxFilePage, Time: c.MaxFileTime},
+		Log: a.Log,
+	}
+}
