@@ -24,12 +24,13 @@ type Log interface {
 	Backlog() span.Backlog
 	// Flushes are those that were begun and not released, the oldest first.
 	Flushes(ctx context.Context) ([]span.Flush, error)
-	// BeginFlush makes a flush of the oldest requests; false if there are none.
-	BeginFlush(ctx context.Context, bounds span.FlushBounds) (span.Flush, bool, error)
+	// BeginFlush begins a flush of the oldest requests that have at most so many spans and bytes of OTLP, but of one at least;
+	// false if there are none.
+	BeginFlush(ctx context.Context, maxSpans int, maxBytes int64) (span.Flush, bool, error)
 	// SetPath says where the file of a flush will be.
-	SetPath(ctx context.Context, flush span.Flush, path string) error
+	SetPath(ctx context.Context, flush int64, path string) error
 	// Published says that the file is there.
-	Published(ctx context.Context, flush span.Flush) error
+	Published(ctx context.Context, flush int64) error
 	// Requests yields those from first to last in order.
 	Requests(ctx context.Context, first, last span.RequestID) iter.Seq2[span.Request, error]
 }
@@ -37,7 +38,7 @@ type Log interface {
 // Lake takes files. One goroutine uses it.
 type Lake interface {
 	// Path names a file that does not exist.
-	Path(service string, at time.Time) (string, error)
+	Path(service string, flush span.Flush) (string, error)
 	// Published tells whether a file is there, and if so makes sure that it stays; size is in bytes.
 	Published(path string) (size int64, ok bool, err error)
 	// Write publishes a file of sorted parts, whole or not at all, and replaces what a writer that crashed left of it.
@@ -67,8 +68,9 @@ const (
 // Options say when spans are flushed. All must be given but Observer and Log.
 type Options struct {
 	// Spans and Bytes (of OTLP) are when a flush is due, and how much goes into one file.
-	Bounds span.FlushBounds
-	// PieceBytes bounds what one file is made of, whatever Bounds say: it is in memory while the file is written.
+	Spans int
+	Bytes int64
+	// PieceBytes bounds what one file is made of, whatever Bytes says: it is in memory while the file is written.
 	PieceBytes int64
 	// MaxAge is when spans are flushed though they are few, MinSpans how few they may be for that: fewer wait ten times as long.
 	MaxAge   time.Duration
@@ -132,7 +134,7 @@ func (f *Flusher) Appended() {
 // full tells whether rows or bytes say that it is time.
 func (f *Flusher) full() bool {
 	b := f.log.Backlog()
-	return b.Spans >= f.opts.Bounds.Spans || b.Bytes >= f.opts.Bounds.Bytes
+	return b.Spans >= int64(f.opts.Spans) || b.Bytes >= f.opts.Bytes
 }
 
 // due tells whether there is a reason to flush.
@@ -226,12 +228,12 @@ func (f *Flusher) write(ctx context.Context, flush *span.Flush) (span.Flushed, e
 		return span.Flushed{}, nil
 	}
 	if flush.Path == "" {
-		path, err := f.lake.Path(f.batch.service(), flush.Started)
+		path, err := f.lake.Path(f.batch.service(), *flush)
 		if err != nil {
 			return span.Flushed{}, err
 		}
 		// From here on the file has this name, whoever writes it.
-		if err := f.log.SetPath(ctx, *flush, path); err != nil {
+		if err := f.log.SetPath(ctx, flush.ID, path); err != nil {
 			return span.Flushed{}, err
 		}
 		flush.Path = path
@@ -294,9 +296,7 @@ func (f *Flusher) finish(ctx context.Context) (sum span.Flushed, err error) {
 
 // one flushes the oldest requests; more is false if there were none.
 func (f *Flusher) one(ctx context.Context) (done span.Flushed, more bool, err error) {
-	bounds := f.opts.Bounds
-	bounds.Bytes = min(bounds.Bytes, f.opts.PieceBytes)
-	flush, more, err := f.log.BeginFlush(ctx, bounds)
+	flush, more, err := f.log.BeginFlush(ctx, f.opts.Spans, min(f.opts.Bytes, f.opts.PieceBytes))
 	if err != nil || !more {
 		return done, false, err
 	}
@@ -309,7 +309,7 @@ func (f *Flusher) publish(ctx context.Context, flush span.Flush) (done span.Flus
 	began := time.Now()
 	done, err = f.write(ctx, &flush)
 	if err == nil {
-		err = f.log.Published(ctx, flush)
+		err = f.log.Published(ctx, flush.ID)
 	}
 	if f.opts.Observer != nil && ctx.Err() == nil {
 		f.opts.Observer.Flush(time.Since(began), done, err)

@@ -20,11 +20,6 @@ type Flush struct {
 	Published bool
 }
 
-// FlushBounds are where a flush ends. It has one request at least.
-type FlushBounds struct {
-	Spans, Bytes int64
-}
-
 // Backlog is what was acknowledged and is in no flush yet.
 type Backlog struct {
 	Requests, Spans, Bytes int64

@@ -1,0 +1,290 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"iter"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/spanlake/spanlake/internal/api"
+	"github.com/spanlake/spanlake/internal/flush"
+	"github.com/spanlake/spanlake/internal/hot"
+	"github.com/spanlake/spanlake/internal/lake"
+	"github.com/spanlake/spanlake/internal/otlp"
+	"github.com/spanlake/spanlake/internal/span"
+	"github.com/spanlake/spanlake/internal/wal"
+)
+
+// retryAfter is how long clients wait when there is no room for spans.
+const retryAfter = 5 * time.Second
+
+// ingest takes spans in: from the servers into the write-ahead log, and from there into the lake.
+type ingest struct {
+	app      App
+	log      *wal.Log
+	store    *hot.Store
+	flusher  *flush.Flusher
+	receiver *otlp.Server
+	internal *hot.Server // nil: nobody else is shown what is unflushed
+	// refusal is why the last request was refused, nil if it was not.
+	refusal atomic.Pointer[refusal]
+	// crowded asks for room in the log.
+	crowded chan struct{}
+	running sync.WaitGroup
+}
+
+// refusal is a request that was refused.
+type refusal struct {
+	at  time.Time
+	err error
+}
+
+// openIngest opens the log, finds what is unflushed, and makes the servers. Nothing runs yet.
+func (a App) openIngest(ctx context.Context, role Role, metrics *api.Metrics) (*ingest, error) {
+	c := a.Config
+	if role == Serve && c.Memory < ServeMemory {
+		return nil, fmt.Errorf("--memory (SPANLAKE_MEMORY): taking spans in and indexing them in one process needs 256MB at least")
+	}
+	metrics.Ingest()
+	i := &ingest{app: a, crowded: make(chan struct{}, 1)}
+	receiver, err := a.newReceiver(role, i, metrics)
+	if err != nil {
+		return nil, err
+	}
+	i.receiver = receiver
+	if i.log, err = a.openLog(ctx, func(requests []span.Request) { i.store.Add(requests) }); err != nil {
+		return nil, err
+	}
+	if err := i.recover(ctx, role, metrics); err != nil {
+		return nil, errors.Join(err, i.log.Close(context.WithoutCancel(ctx)))
+	}
+	return i, nil
+}
+
+// openLog opens the write-ahead log.
+func (a App) openLog(ctx context.Context, committed func([]span.Request)) (*wal.Log, error) {
+	c := a.Config
+	sync := wal.Full
+	if c.WALNormal {
+		sync = wal.Normal
+	}
+	return wal.Open(ctx, wal.Options{Path: c.WAL, Sync: sync, MaxBytes: c.MaxWALSize, MinFreeDisk: c.MinFreeDisk,
+		Committed: committed, Log: a.Log})
+}
+
+// recover shows what an earlier process left unflushed, and makes what flushes it.
+func (i *ingest) recover(ctx context.Context, role Role, metrics *api.Metrics) error {
+	log := logOf{i.log, i.app.Log}
+	i.store = hot.NewStore(log, hot.Options{Logger: i.app.Log})
+	flusher, err := i.app.newFlusher(role, log, i.store, metrics)
+	if err != nil {
+		return err
+	}
+	i.flusher = flusher
+	first, last := span.RequestID{}, span.RequestID{}
+	for b := range last {
+		last[b] = 0xff
+	}
+	for request, err := range log.Requests(ctx, first, last) {
+		if err != nil {
+			return fmt.Errorf("read what is unflushed: %w", err)
+		}
+		i.store.Add([]span.Request{request})
+	}
+	flushes, err := i.log.Flushes(ctx)
+	if err != nil {
+		return err
+	}
+	for _, f := range flushes {
+		if f.Published {
+			i.store.Publish(f.First, f.Last, f.Path)
+		}
+	}
+	return nil
+}
+
+func (a App) newFlusher(role Role, log logOf, store flush.Hot, observer flush.Observer) (*flush.Flusher, error) {
+	writer, err := lake.NewWriter(a.Config.Lake)
+	if err != nil {
+		return nil, err
+	}
+	c := a.Config
+	return flush.New(log, files{writer}, store, flush.Options{Spans: c.FlushMaxRows, Bytes: c.FlushMaxBytes, PieceBytes: a.split(role).Piece,
+		MaxAge: c.FlushMaxAge, MinSpans: int64(c.FlushMinRows), Interval: c.FlushInterval, Observer: observer, Log: a.Log}), nil
+}
+
+// run flushes, shows what is unflushed and makes room, until stop is called.
+func (i *ingest) run(ctx context.Context) {
+	i.running.Go(func() { i.flusher.Run(ctx) })
+	i.running.Go(func() { i.store.Run(ctx) })
+	i.running.Go(func() {
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-i.crowded:
+				i.makeRoom(ctx)
+			}
+		}
+	})
+}
+
+// makeRoom empties a log that is full, even of spans that nobody has said to be indexed: they are in the lake.
+func (i *ingest) makeRoom(ctx context.Context) {
+	if _, err := i.flusher.Flush(ctx); err != nil {
+		return // it is logged and tried again
+	}
+	paths, err := i.store.Published(ctx)
+	if err == nil {
+		err = i.store.Release(ctx, paths)
+	}
+	if err != nil && ctx.Err() == nil {
+		i.app.Log.Error("the write-ahead log is full, and what is in the lake cannot be deleted from it", "error", err)
+	}
+}
+
+// Append keeps a request: it is durable and visible when Append returns nil.
+func (i *ingest) Append(ctx context.Context, data []byte, spans int) error {
+	err := i.log.Append(ctx, data, spans)
+	if err == nil {
+		if i.refusal.Load() != nil {
+			i.refusal.Store(nil)
+		}
+		i.flusher.Appended()
+		return nil
+	}
+	if ctx.Err() != nil {
+		return err
+	}
+	refused := &span.RefusedError{Reason: "storage", RetryAfter: retryAfter, Err: err}
+	if full := (*wal.FullError)(nil); errors.As(err, &full) {
+		refused.Reason = string(full.Reason)
+		select {
+		case i.crowded <- struct{}{}:
+		default:
+		}
+	}
+	if errors.Is(err, wal.ErrClosed) {
+		refused.Reason = "stopping"
+	}
+	if i.refusal.Swap(&refusal{time.Now(), err}) == nil {
+		i.app.Log.Error("spans are refused: clients are told to try again", "reason", refused.Reason, "error", err)
+	}
+	return refused
+}
+
+// Flush moves all spans into the lake.
+func (i *ingest) Flush(ctx context.Context) (span.Flushed, error) { return i.flusher.Flush(ctx) }
+
+// refusalTime is how long a refusal is shown when no client tries again.
+const refusalTime = time.Minute
+
+// IngestStatus says what is unflushed.
+func (i *ingest) IngestStatus(ctx context.Context) (span.IngestStatus, error) {
+	stats, err := i.log.Stats(ctx)
+	if err != nil {
+		return span.IngestStatus{}, err
+	}
+	shown, err := i.store.Stats(ctx)
+	if err != nil {
+		return span.IngestStatus{}, err
+	}
+	grpc, http := i.receiver.Addr()
+	status := span.IngestStatus{OTLPGRPC: grpc, OTLPHTTP: http, WALBytes: stats.LiveBytes,
+		UnflushedRequests: stats.Requests, UnflushedSpans: stats.Spans, UnflushedBytes: stats.Bytes,
+		HotSpans: shown.Spans, PublishedSpans: shown.PublishedSpans}
+	if !stats.Oldest.IsZero() {
+		status.OldestUnflushed = &stats.Oldest
+	}
+	if r := i.refusal.Load(); r != nil && time.Since(r.at) < refusalTime {
+		status.Refusing = r.err.Error()
+	}
+	failures, failure := i.flusher.Failing()
+	if status.FlushFailures = failures; failure != nil {
+		status.LastFlushError = failure.Error()
+	}
+	return status, nil
+}
+
+// stop ends the servers, then moves what has arrived into the lake as far as time allows.
+func (i *ingest) stop(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopFlushTime)
+	defer cancel()
+	if err := i.receiver.Shutdown(ctx); err != nil {
+		i.app.Log.Warn("not all requests ended in time: their clients will send them again", "error", err)
+	}
+	i.running.Wait()
+	flushed, err := i.flusher.Drain(ctx)
+	if err != nil {
+		i.app.Log.Warn("not all spans were moved into the lake: they stay in the write-ahead log until the next start", "error", err)
+	}
+	i.app.Log.Info("flushed", "spans", flushed.Spans, "files", flushed.Files)
+	if i.internal != nil {
+		i.internal.Stop()
+	}
+}
+
+// close closes the log, and the servers if they were not stopped.
+func (i *ingest) close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), stopTime)
+	defer cancel()
+	return errors.Join(i.receiver.Shutdown(ctx), i.log.Close(ctx))
+}
+
+// logOf is the write-ahead log as the other parts want it.
+type logOf struct {
+	*wal.Log
+	log interface{ Error(string, ...any) }
+}
+
+// Backlog is what is in no flush.
+func (l logOf) Backlog() span.Backlog {
+	stats, err := l.Stats(context.Background()) // from memory
+	if err != nil {
+		return span.Backlog{}
+	}
+	return span.Backlog{Requests: stats.Requests, Spans: stats.Spans, Bytes: stats.Bytes, Oldest: stats.Oldest}
+}
+
+// Requests passes over those that are damaged: they stay in the log and hold nothing up.
+func (l logOf) Requests(ctx context.Context, first, last span.RequestID) iter.Seq2[span.Request, error] {
+	return func(yield func(span.Request, error) bool) {
+		for request, err := range l.Log.Requests(ctx, first, last) {
+			if damaged := (*wal.DamagedError)(nil); errors.As(err, &damaged) {
+				l.log.Error("spans are lost to the reader: the disk gave back other bytes than were written", "error", err)
+				continue
+			}
+			if !yield(request, err) {
+				return
+			}
+		}
+	}
+}
+
+// Request is one of them.
+func (l logOf) Request(ctx context.Context, id span.RequestID) (span.Request, error) {
+	request, err := l.Log.Request(ctx, id)
+	if errors.Is(err, wal.ErrNotFound) {
+		err = fmt.Errorf("%w: %w", span.ErrReleased, err)
+	}
+	return request, err
+}
+
+// files is the lake as the flusher wants it.
+type files struct{ *lake.Writer }
+
+// Path names a file that does not exist: the suffix is what a crash between two flushes of a second must not repeat.
+func (f files) Path(service string, flush span.Flush) (string, error) {
+	sum := crc32.ChecksumIEEE(append(flush.First[:], flush.Last[:]...))
+	for try := range uint32(100) {
+		path := lake.Path(service, flush.Started, sum+try)
+		if _, taken, err := f.Published(path); err != nil || !taken {
+			return path, err
+		}
+	}
+	return "", fmt.Errorf("no name is free in the lake for a file of %s", service)
+}
