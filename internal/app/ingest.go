@@ -241,13 +241,10 @@ type logOf struct {
 	log interface{ Error(string, ...any) }
 }
 
-// Backlog is what is in no flush.
-func (l logOf) Backlog() span.Backlog {
-	stats, err := l.Stats(context.Background()) // from memory
-	if err != nil {
-		return span.Backlog{}
-	}
-	return span.Backlog{Requests: stats.Requests, Spans: stats.Spans, Bytes: stats.Bytes, Oldest: stats.Oldest}
+// Oldest is when the oldest request was received that is in no published file.
+func (l logOf) Oldest(ctx context.Context) (time.Time, error) {
+	stats, err := l.Stats(ctx)
+	return stats.Oldest, err
 }
 
 // Requests passes over those that are damaged: they stay in the log and hold nothing up.

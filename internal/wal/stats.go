@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/spanlake/spanlake/internal/span"
 )
 
 // Stats is what there is in a log.
@@ -66,4 +68,11 @@ SELECT received_at FROM requests WHERE key >= ? AND key NOT IN (SELECT key FROM 
 	}
 	s.Oldest = time.Unix(0, received)
 	return s, nil
+}
+
+// Backlog counts what is in no flush, from memory.
+func (l *Log) Backlog() span.Backlog {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return span.Backlog{Requests: l.counters.requests, Spans: l.counters.spans, Bytes: l.counters.bytes}
 }
