@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"iter"
+	"net"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -29,12 +30,11 @@ type ingest struct {
 	store    *hot.Store
 	flusher  *flush.Flusher
 	receiver *otlp.Server
-	internal *hot.Server // nil: nobody else is shown what is unflushed
+	internal net.Listener // nil: nobody else is shown what is unflushed
 	// refusal is why the last request was refused, nil if it was not.
 	refusal atomic.Pointer[refusal]
 	// crowded asks for room in the log.
 	crowded chan struct{}
-	running sync.WaitGroup
 }
 
 // refusal is a request that was refused.
@@ -117,20 +117,73 @@ func (a App) newFlusher(role Role, log logOf, store flush.Hot, observer flush.Ob
 		MaxAge: c.FlushMaxAge, MinSpans: int64(c.FlushMinRows), Interval: c.FlushInterval, Observer: observer, Log: a.Log}), nil
 }
 
-// run flushes, shows what is unflushed and makes room, until stop is called.
+// listen opens the servers.
+func (i *ingest) listen(ctx context.Context, role Role, at *Addresses) error {
+	if err := i.receiver.Start(ctx); err != nil {
+		return err
+	}
+	at.OTLPGRPC, at.OTLPHTTP = i.receiver.Addr()
+	address := i.app.Config.InternalListen
+	if role == Serve || address == "" {
+		return nil
+	}
+	var err error
+	if i.internal, err = (&net.ListenConfig{}).Listen(ctx, "tcp", address); err != nil {
+		return fmt.Errorf("listen on %s (--internal-listen): %w", address, err)
+	}
+	at.Internal = i.internal.Addr().String()
+	return nil
+}
+
+// run flushes, shows what is unflushed and makes room, until ctx ends. Then it ends the servers, and moves what has arrived
+// into the lake as far as time allows.
 func (i *ingest) run(ctx context.Context) {
-	i.running.Go(func() { i.flusher.Run(ctx) })
-	i.running.Go(func() { i.store.Run(ctx) })
-	i.running.Go(func() {
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-i.crowded:
-				i.makeRoom(ctx)
+	var running sync.WaitGroup
+	running.Go(func() { i.flusher.Run(ctx) })
+	running.Go(func() { i.makeRoomWhenAsked(ctx) })
+	showing, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	var shown sync.WaitGroup
+	shown.Go(func() { i.store.Run(showing) })
+	if i.internal != nil {
+		shown.Go(func() {
+			if err := hot.Serve(showing, i.internal, i.store, i.app.Log); err != nil {
+				i.app.Log.Error("unflushed spans are not shown to the backend anymore", "error", err)
 			}
+		})
+	}
+	<-ctx.Done()
+	i.drain(context.WithoutCancel(ctx), &running)
+	stop()
+	shown.Wait()
+}
+
+// drain ends the servers, then flushes.
+func (i *ingest) drain(ctx context.Context, running *sync.WaitGroup) {
+	ctx, cancel := context.WithTimeout(ctx, stopFlushTime)
+	defer cancel()
+	if err := i.receiver.Shutdown(ctx); err != nil {
+		i.app.Log.Warn("not all requests ended in time: their clients will send them again", "error", err)
+	}
+	running.Wait()
+	flushed, err := i.flusher.Drain(ctx)
+	if err != nil {
+		i.app.Log.Warn("not all spans were moved into the lake: they stay in the write-ahead log until the next start", "error", err)
+	}
+	if flushed.Files > 0 {
+		i.app.Log.Info("flushed what was left", "spans", flushed.Spans, "files", flushed.Files)
+	}
+}
+
+func (i *ingest) makeRoomWhenAsked(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-i.crowded:
+			i.makeRoom(ctx)
 		}
-	})
+	}
 }
 
 // makeRoom empties a log that is full, even of spans that nobody has said to be indexed: they are in the lake.
@@ -210,29 +263,17 @@ func (i *ingest) IngestStatus(ctx context.Context) (span.IngestStatus, error) {
 	return status, nil
 }
 
-// stop ends the servers, then moves what has arrived into the lake as far as time allows.
-func (i *ingest) stop(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopFlushTime)
-	defer cancel()
-	if err := i.receiver.Shutdown(ctx); err != nil {
-		i.app.Log.Warn("not all requests ended in time: their clients will send them again", "error", err)
-	}
-	i.running.Wait()
-	flushed, err := i.flusher.Drain(ctx)
-	if err != nil {
-		i.app.Log.Warn("not all spans were moved into the lake: they stay in the write-ahead log until the next start", "error", err)
-	}
-	i.app.Log.Info("flushed", "spans", flushed.Spans, "files", flushed.Files)
-	if i.internal != nil {
-		i.internal.Stop()
-	}
-}
-
 // close closes the log, and the servers if they were not stopped.
 func (i *ingest) close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), stopTime)
 	defer cancel()
-	return errors.Join(i.receiver.Shutdown(ctx), i.log.Close(ctx))
+	err := i.receiver.Shutdown(ctx)
+	if i.internal != nil {
+		if closing := i.internal.Close(); !errors.Is(closing, net.ErrClosed) {
+			err = errors.Join(err, closing)
+		}
+	}
+	return errors.Join(err, i.log.Close(ctx))
 }
 
 // logOf is the write-ahead log as the other parts want it.
