@@ -14,7 +14,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/spanlake/spanlake/internal/otlpwire"
 	"github.com/spanlake/spanlake/internal/span"
 )
 
@@ -119,7 +118,7 @@ func New(log Log, lake Lake, hot Hot, o Options) *Flusher {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Flusher{log: log, lake: lake, hot: hot, opts: o, batch: batch{converter: otlpwire.NewConverter()},
+	return &Flusher{log: log, lake: lake, hot: hot, opts: o,
 		requests: make(chan *request), nudge: make(chan struct{}, 1), ended: make(chan struct{})}
 }
 
