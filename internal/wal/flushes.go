@@ -63,7 +63,8 @@ func (l *Log) oldest(ctx context.Context, maxSpans int, maxBytes int64) (f span.
 	const oldestSQL = `
 SELECT key, id, coalesce(CAST(spans AS INTEGER), 0), coalesce(CAST(raw_bytes AS INTEGER), 0) FROM requests
 WHERE key > ? AND key <= ? AND key NOT IN (SELECT key FROM damaged) ORDER BY key`
-	rows, err := l.reader.QueryContext(ctx, oldestSQL, flushed, announced)
+	// Without a goroutine of the driver for each row: see part.
+	rows, err := l.reader.QueryContext(context.WithoutCancel(ctx), oldestSQL, flushed, announced)
 	if err != nil {
 		return f, fmt.Errorf("look for requests to flush: %w", err)
 	}
@@ -194,7 +195,7 @@ func (l *Log) partEnd(ctx context.Context, first, last int64) (int64, error) {
 	const sizesSQL = `
 SELECT key, length(data) FROM requests
 WHERE key BETWEEN ? AND ? AND key NOT IN (SELECT key FROM damaged) ORDER BY key LIMIT ?`
-	rows, err := l.reader.QueryContext(ctx, sizesSQL, first, last, maxReleaseRequests)
+	rows, err := l.reader.QueryContext(context.WithoutCancel(ctx), sizesSQL, first, last, maxReleaseRequests)
 	if err != nil {
 		return 0, err
 	}

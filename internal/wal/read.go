@@ -78,9 +78,13 @@ func (l *Log) Request(ctx context.Context, id span.RequestID) (span.Request, err
 	return span.Request{}, fmt.Errorf("request %s: %w", ulid.ULID(id), ErrNotFound)
 }
 
-// part reads rows until there is enough of them. Those that were read before an error are returned with it.
+// part reads rows until there is enough of them. Those that were read before an error are returned with it. It cannot be
+// interrupted, since it is short, and since the driver would start a goroutine for each row.
 func (l *Log) part(ctx context.Context, first, last int64) (part []stored, err error) {
-	rows, err := l.reader.QueryContext(ctx, requestsSQL, first, last)
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	rows, err := l.reader.QueryContext(context.WithoutCancel(ctx), requestsSQL, first, last)
 	if err != nil {
 		return nil, err
 	}
@@ -90,7 +94,7 @@ func (l *Log) part(ctx context.Context, first, last int64) (part []stored, err e
 		var id sql.RawBytes
 		var received int64
 		if err := rows.Scan(&s.key, &id, &received, &s.request.Spans, &s.rawBytes, &s.crc, &s.packed); err != nil {
-			return part, errors.Join(errRow, err, ctx.Err())
+			return part, errors.Join(errRow, err)
 		}
 		s.request.ID = rowID(s.key, id)
 		s.request.Received = time.Unix(0, received)
@@ -200,7 +204,7 @@ func rowID(key int64, stored []byte) (id span.RequestID) {
 
 // isRowDamage tells an error that a damaged row causes from others.
 func isRowDamage(err error) bool {
-	return corrupt(err) || errors.Is(err, errRow) && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded)
+	return corrupt(err) || errors.Is(err, errRow)
 }
 
 func isDamaged(err error) bool {
