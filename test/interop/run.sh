@@ -116,8 +116,9 @@ settings=(
   SPANLAKE_KEYS_FILE="$work/keys.json" SPANLAKE_API_KEYS="$key"
   SPANLAKE_OTLP_GRPC="127.0.0.1:$grpc" SPANLAKE_OTLP_HTTP="127.0.0.1:$http" SPANLAKE_LISTEN="127.0.0.1:$listen"
 )
-spanlake() { env -i -C "$work" "${settings[@]}" "$binary" "$@"; }
-env -i -C "$work" "${settings[@]}" "$binary" serve >"$work/serve.log" 2>&1 &
+cd "$work" # no file .env is here
+spanlake() { env -i "${settings[@]}" "$binary" "$@"; }
+env -i "${settings[@]}" "$binary" serve >"$work/serve.log" 2>&1 &
 server=$!
 for _ in $(seq 300); do
   if spanlake healthcheck >/dev/null 2>&1; then
