@@ -242,7 +242,7 @@ func TestMemoryFitsTheLimit(t *testing.T) {
 func TestHealthChecksAskTheServiceItself(t *testing.T) {
 	for name, variable := range map[string]string{"ingestion": "SPANLAKE_INGEST_LISTEN", "backend": "SPANLAKE_LISTEN"} {
 		s := compose(t, nil).Services[name]
-		url := "http://127.0.0.1:" + ports(t, s, variable)[0] + "/healthz"
+		url := "http://127.0.0.1:" + ports(t, s, variable)[0]
 		if want := []string{"CMD", program, "healthcheck", "--url", url}; !slices.Equal(s.Healthcheck.Test, want) {
 			t.Errorf("%s: the health check is %q, want %q", name, s.Healthcheck.Test, want)
 		}
