@@ -51,7 +51,7 @@ func (a App) openIngest(ctx context.Context, role Role, metrics *api.Metrics) (*
 	}
 	metrics.Ingest()
 	i := &ingest{app: a, crowded: make(chan struct{}, 1)}
-	receiver, err := a.newReceiver(role, i, metrics)
+	receiver, err := a.newReceiver(ctx, role, i, metrics)
 	if err != nil {
 		return nil, err
 	}
@@ -122,7 +122,7 @@ func (i *ingest) listen(ctx context.Context, role Role, at *Addresses) error {
 	if err := i.receiver.Start(ctx); err != nil {
 		return err
 	}
-	at.OTLPGRPC, at.OTLPHTTP = i.receiver.Addr()
+	at.OTLPGRPC, at.OTLPHTTP = i.addresses()
 	address := i.app.Config.InternalListen
 	if role == Serve || address == "" {
 		return nil
@@ -135,9 +135,20 @@ func (i *ingest) listen(ctx context.Context, role Role, at *Addresses) error {
 	return nil
 }
 
+// addresses are where OTLP is taken in, "" if it is not.
+func (i *ingest) addresses() (grpc, http string) {
+	if a := i.receiver.GRPCAddr(); a != nil {
+		grpc = a.String()
+	}
+	if a := i.receiver.HTTPAddr(); a != nil {
+		http = a.String()
+	}
+	return grpc, http
+}
+
 // run flushes, shows what is unflushed and makes room, until ctx ends. Then it ends the servers, and moves what has arrived
-// into the lake as far as time allows.
-func (i *ingest) run(ctx context.Context) {
+// into the lake as far as time allows. If a server ends by itself, it calls end.
+func (i *ingest) run(ctx context.Context, end func()) (err error) {
 	var running sync.WaitGroup
 	running.Go(func() { i.flusher.Run(ctx) })
 	running.Go(func() { i.makeRoomWhenAsked(ctx) })
@@ -152,19 +163,42 @@ func (i *ingest) run(ctx context.Context) {
 			}
 		})
 	}
-	<-ctx.Done()
+	select {
+	case <-ctx.Done():
+	case err = <-i.receiver.Failed():
+		end()
+	}
 	i.drain(context.WithoutCancel(ctx), &running)
 	stop()
 	shown.Wait()
+	return err
 }
+
+// FlushHere moves all spans of the write-ahead log into the lake, without a server.
+func (a App) FlushHere(ctx context.Context) (flushed span.Flushed, err error) {
+	a.limitMemory(Ingest)
+	log, err := a.openLog(ctx, nil)
+	if err != nil {
+		return flushed, err
+	}
+	defer func() { err = errors.Join(err, log.Close(context.WithoutCancel(ctx))) }()
+	flusher, err := a.newFlusher(Ingest, logOf{log, a.Log}, nobody{}, nil)
+	if err != nil {
+		return flushed, err
+	}
+	return flusher.Once(ctx)
+}
+
+// nobody is shown unflushed spans.
+type nobody struct{}
+
+func (nobody) Publish(span.RequestID, span.RequestID, string) {}
 
 // drain ends the servers, then flushes.
 func (i *ingest) drain(ctx context.Context, running *sync.WaitGroup) {
 	ctx, cancel := context.WithTimeout(ctx, stopFlushTime)
 	defer cancel()
-	if err := i.receiver.Shutdown(ctx); err != nil {
-		i.app.Log.Warn("not all requests ended in time: their clients will send them again", "error", err)
-	}
+	i.receiver.Shutdown(ctx)
 	running.Wait()
 	flushed, err := i.flusher.Drain(ctx)
 	if err != nil {
@@ -246,7 +280,7 @@ func (i *ingest) IngestStatus(ctx context.Context) (span.IngestStatus, error) {
 	if err != nil {
 		return span.IngestStatus{}, err
 	}
-	grpc, http := i.receiver.Addr()
+	grpc, http := i.addresses()
 	status := span.IngestStatus{OTLPGRPC: grpc, OTLPHTTP: http, WALBytes: stats.LiveBytes,
 		UnflushedRequests: stats.Requests, UnflushedSpans: stats.Spans, UnflushedBytes: stats.Bytes,
 		HotSpans: shown.Spans, PublishedSpans: shown.PublishedSpans}
@@ -267,7 +301,8 @@ func (i *ingest) IngestStatus(ctx context.Context) (span.IngestStatus, error) {
 func (i *ingest) close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), stopTime)
 	defer cancel()
-	err := i.receiver.Shutdown(ctx)
+	i.receiver.Shutdown(ctx)
+	var err error
 	if i.internal != nil {
 		if closing := i.internal.Close(); !errors.Is(closing, net.ErrClosed) {
 			err = errors.Join(err, closing)
@@ -314,6 +349,12 @@ func (l logOf) Request(ctx context.Context, id span.RequestID) (span.Request, er
 
 // files is the lake as the flusher wants it.
 type files struct{ *lake.Writer }
+
+// Write publishes a file.
+func (f files) Write(path string, parts iter.Seq2[[]span.Span, error]) (int64, error) {
+	written, err := f.WriteAgain(path, parts)
+	return written.Bytes, err
+}
 
 // Path names a file that does not exist: the suffix is what a crash between two flushes of a second must not repeat.
 func (f files) Path(service string, flush span.Flush) (string, error) {

@@ -20,11 +20,11 @@ func (a App) newReceiver(ctx context.Context, role Role, sink otlp.Sink, observe
 		a.Log.Warn("requests may not be as large as they are allowed to be, for that needs more --memory", "max_request_size",
 			split.MaxRequest, "allowed", c.MaxRequestBytes, "memory", c.Memory)
 	}
-	return otlp.New(ctx, sink, otlp.Options{
+	return otlp.New(ctx, otlp.Options{
 		GRPC: c.OTLPGRPC, HTTP: c.OTLPHTTP, Insecure: c.Insecure, Keys: keys, CORSOrigins: c.CORSOrigins,
 		TLS:             otlp.TLS{CertFile: c.TLSCert, KeyFile: c.TLSKey, ClientCAFile: c.TLSClientCA},
 		MaxRequestBytes: split.MaxRequest, InFlightBytes: split.Requests,
 		Limits:   otlpwire.Limits{AttributeBytes: int(c.MaxAttributeBytes), Attributes: c.MaxAttributes, Depth: c.MaxAttributeDepth},
 		Observer: observer, Log: a.Log,
-	})
+	}, sink)
 }

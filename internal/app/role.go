@@ -124,15 +124,17 @@ func (a App) play(ctx context.Context, cancel context.CancelFunc, role Role, ver
 	following, unfollow := context.WithCancel(context.WithoutCancel(ctx))
 	defer unfollow()
 	var taking, running sync.WaitGroup
+	var failure error
 	if b != nil {
 		running.Go(func() { b.run(following) })
 	}
 	if in != nil {
-		taking.Go(func() { in.run(ctx) })
+		taking.Go(func() { failure = in.run(ctx, cancel) })
 	}
 	err = api.New(options).Serve(ctx, listener)
 	cancel() // if it was the server that ended
 	taking.Wait()
+	err = errors.Join(err, failure)
 	unfollow()
 	running.Wait()
 	a.Log.Info("stopped")

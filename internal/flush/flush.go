@@ -264,6 +264,9 @@ func (f *Flusher) Drain(ctx context.Context) (span.Flushed, error) {
 	return f.all(ctx)
 }
 
+// Once moves everything that is in the log into the lake, without Run.
+func (f *Flusher) Once(ctx context.Context) (span.Flushed, error) { return f.all(ctx) }
+
 // all flushes what is in the log when it begins.
 func (f *Flusher) all(ctx context.Context) (sum span.Flushed, err error) {
 	sum, err = f.finish(ctx)
