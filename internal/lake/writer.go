@@ -221,7 +221,7 @@ func rowGroupEnd(rows []*span.Span) int {
 		if i == maxRowGroupRows {
 			return RowGroupRows
 		}
-		size += len(s.Attributes) + len(s.Events)
+		size += len(s.Attributes) + len(s.Events) + len(s.Links) + len(s.OTLP)
 		if size > maxRowGroupBytes && i > 0 {
 			return i
 		}
@@ -248,7 +248,12 @@ func (w *Writer) writeRowGroup(out *file.Writer, rows []*span.Span) error {
 			_, err = chunk.WriteBatch(w.int32s, nil, nil)
 		case *file.Int64ColumnChunkWriter:
 			w.int64s = numbers(w.int64s[:0], c, rows)
-			_, err = chunk.WriteBatch(w.int64s, nil, nil)
+			var levels []int16
+			if c.nullable {
+				w.int64s, w.levels = nonZero(w.int64s, w.levels[:0])
+				levels = w.levels
+			}
+			_, err = chunk.WriteBatch(w.int64s, levels, nil)
 		default:
 			err = fmt.Errorf("no writer for %T", chunk)
 		}
@@ -270,6 +275,19 @@ func numbers[T int32 | int64](to []T, c *column, rows []*span.Span) []T {
 	return to
 }
 
+// nonZero leaves the numbers that are not 0, and says with a level of 1 which these are.
+func nonZero(numbers []int64, levels []int16) (left []int64, _ []int16) {
+	left = numbers[:0]
+	for _, n := range numbers {
+		if n == 0 {
+			levels = append(levels, 0)
+			continue
+		}
+		left, levels = append(left, n), append(levels, 1)
+	}
+	return left, levels
+}
+
 // writeTexts writes a string column in batches of about a page, so that long texts neither make pages that a reader cannot
 // hold nor fill the memory here.
 func (w *Writer) writeTexts(chunk *file.ByteArrayColumnChunkWriter, c *column, rows []*span.Span) error {
@@ -279,7 +297,7 @@ func (w *Writer) writeTexts(chunk *file.ByteArrayColumnChunkWriter, c *column, r
 		if text == "" {
 			text = c.empty
 		}
-		if !utf8.ValidString(text) {
+		if c.logical.Equals(schema.StringLogicalType{}) && !utf8.ValidString(text) {
 			text = strings.ToValidUTF8(text, "\uFFFD")
 			w.repaired++
 		}
