@@ -74,11 +74,11 @@ func Clean(request []byte, limits Limits) ([]byte, Report, error) {
 	if err := s.message(messageRequest, request, 0); err != nil {
 		return nil, Report{}, err
 	}
-	if !s.change {
+	if !s.change && !s.repeats {
 		return request, Report{Accepted: s.spans}, nil
 	}
 	r := rewriter{
-		schema: schema(), limits: s.limits,
+		schema: s.schema, limits: s.limits, repeats: s.repeats,
 		out:       make([]byte, 0, len(request)),
 		mergeLeft: max(1<<20, 2*len(request)),
 	}

@@ -12,15 +12,17 @@ import (
 type rewriter struct {
 	schema schemaTable
 	limits Limits
-	report Report
-	out    []byte
+	// repeats is set if some singular field occurs twice.
+	repeats bool
+	report  Report
+	out     []byte
 	// mergeLeft is how many more bytes of repeated singular messages may be put together, so that memory has a bound.
 	mergeLeft int
 }
 
 // occurrences say where the singular fields of a message are.
 type occurrences struct {
-	// last is the length of the message from the last occurrence on.
+	// last is where the last occurrence ends.
 	last [maxField + 1]int
 	// count is how many there are. In a oneof only those count which no other field has replaced.
 	count [maxField + 1]int
@@ -28,14 +30,14 @@ type occurrences struct {
 
 func (r *rewriter) occurrences(m messageType, b []byte) (o occurrences) {
 	var member protowire.Number
-	for f := (fields{rest: b}); f.next(); {
+	for f := (fields{buf: b}); f.next(); {
 		if r.kind(m, &f) == kindUnknown {
 			continue
 		}
 		if m == messageAnyValue && f.num != member {
 			o, member = occurrences{}, f.num
 		}
-		o.last[f.num] = len(f.rest) + len(f.raw)
+		o.last[f.num] = f.pos
 		o.count[f.num]++
 	}
 	return o
@@ -51,12 +53,15 @@ func (r *rewriter) kind(m messageType, f *fields) fieldKind {
 
 // message appends the content of a message.
 func (r *rewriter) message(m messageType, b []byte, depth int) error {
-	o := r.occurrences(m, b)
+	var o occurrences
+	if r.repeats {
+		o = r.occurrences(m, b)
+	}
 	l := losses{message: m}
-	for f := (fields{rest: b}); f.next(); {
+	for f := (fields{buf: b}); f.next(); {
 		kind := r.kind(m, &f)
 		if kind == kindUnknown {
-			r.out = append(r.out, f.raw...)
+			r.out = append(r.out, f.raw()...)
 			continue
 		}
 		t := r.schema[m][f.num]
@@ -64,14 +69,14 @@ func (r *rewriter) message(m messageType, b []byte, depth int) error {
 		switch {
 		case kind.repeated():
 			err = r.element(t, &f, &l, depth)
-		case o.last[f.num] != len(f.rest)+len(f.raw):
+		case r.repeats && o.last[f.num] != f.pos:
 			// A later occurrence holds, or is merged with this one.
 		case kind == kindDropped:
-			l.told[t.of] = uint64(uint32(f.number))
+			l.told[t.of-kindAttributes] = uint64(uint32(f.number))
 		case kind == kindMessage && o.count[f.num] > 1:
 			err = r.merged(m, t, &f, b, o.count[f.num], depth)
 		default:
-			err = r.field(t, &f, f.data, depth)
+			err = r.field(t, &f, f.data(), depth)
 		}
 		if err != nil {
 			return err
@@ -81,21 +86,24 @@ func (r *rewriter) message(m messageType, b []byte, depth int) error {
 	return nil
 }
 
-// losses are what a message has of its repeated fields and what was dropped of them, by field number.
+// losses are what a message has of its repeated fields and what was dropped of them.
 type losses struct {
 	message messageType
 	count   counter
-	// dropped were dropped here, told are those of which the sender says that it has dropped them.
-	dropped, told [maxField + 1]uint64
+	// dropped were dropped here, told are those of which the sender says that it has dropped them: attributes, events, links.
+	dropped, told [kindLinks - kindAttributes + 1]uint64
 }
 
 // losses appends the counts of what was dropped.
 func (r *rewriter) losses(l *losses) {
+	if l.told == (losses{}).told && l.dropped == (losses{}).dropped {
+		return
+	}
 	for num, t := range &r.schema[l.message] {
 		if t.kind != kindDropped {
 			continue
 		}
-		if n := min(l.told[t.of]+l.dropped[t.of], math.MaxUint32); n > 0 {
+		if n := min(l.told[t.of-kindAttributes]+l.dropped[t.of-kindAttributes], math.MaxUint32); n > 0 {
 			r.out = protowire.AppendTag(r.out, protowire.Number(num), protowire.VarintType)
 			r.out = protowire.AppendVarint(r.out, n)
 		}
@@ -107,7 +115,7 @@ func (r *rewriter) element(t fieldType, f *fields, l *losses, depth int) error {
 	before, begin := r.report, len(r.out)
 	switch t.kind {
 	case kindSpans:
-		if problem := spanProblem(f.data); problem != "" {
+		if problem := spanProblem(f.data()); problem != "" {
 			r.report.Rejected++
 			if r.report.Reason == "" {
 				r.report.Reason = problem
@@ -117,19 +125,19 @@ func (r *rewriter) element(t fieldType, f *fields, l *losses, depth int) error {
 		r.report.Accepted++
 	case kindAttributes:
 		if l.count.over(t.kind, 0, r.limits) {
-			l.dropped[f.num]++
+			l.dropped[t.kind-kindAttributes]++
 			r.report.DroppedAttributes++
 			return nil
 		}
 	case kindEvents:
 		if l.count.over(t.kind, 0, r.limits) {
-			l.dropped[f.num]++
+			l.dropped[t.kind-kindAttributes]++
 			r.report.DroppedEvents++
 			return nil
 		}
 	case kindLinks:
-		if !linkHasIDs(f.data) || l.count.over(t.kind, 0, r.limits) {
-			l.dropped[f.num]++
+		if !linkHasIDs(f.data()) || l.count.over(t.kind, 0, r.limits) {
+			l.dropped[t.kind-kindAttributes]++
 			r.report.DroppedLinks++
 			return nil
 		}
@@ -139,13 +147,13 @@ func (r *rewriter) element(t fieldType, f *fields, l *losses, depth int) error {
 		}
 	default:
 	}
-	if err := r.field(t, f, f.data, depth); err != nil {
+	if err := r.field(t, f, f.data(), depth); err != nil {
 		return err
 	}
 	if t.kind == kindElements {
-		written := fields{rest: r.out[begin:]}
+		written := fields{buf: r.out[begin:]}
 		written.next()
-		if l.count.over(t.kind, len(written.data), r.limits) {
+		if l.count.over(t.kind, len(written.data()), r.limits) {
 			r.out, r.report = r.out[:begin], before
 			r.report.TruncatedValues++
 		}
@@ -161,9 +169,9 @@ func (r *rewriter) merged(m messageType, t fieldType, last *fields, b []byte, co
 		first = r.replaced(b, last.num)
 	}
 	var size int
-	for f := (fields{rest: b[first:]}); f.next(); {
+	for f := (fields{buf: b[first:]}); f.next(); {
 		if f.num == last.num && f.wire == last.wire {
-			size += len(f.data)
+			size += len(f.data())
 		}
 	}
 	if size > r.mergeLeft {
@@ -172,9 +180,9 @@ func (r *rewriter) merged(m messageType, t fieldType, last *fields, b []byte, co
 	r.mergeLeft -= size
 	defer func() { r.mergeLeft += size }()
 	whole := make([]byte, 0, size)
-	for f := (fields{rest: b[first:]}); f.next() && count > 0; {
+	for f := (fields{buf: b[first:]}); f.next() && count > 0; {
 		if f.num == last.num && f.wire == last.wire {
-			whole = append(whole, f.data...)
+			whole = append(whole, f.data()...)
 			count--
 		}
 	}
@@ -184,9 +192,9 @@ func (r *rewriter) merged(m messageType, t fieldType, last *fields, b []byte, co
 // replaced is where in a value the part begins that no other field of its oneof replaces.
 func (r *rewriter) replaced(b []byte, member protowire.Number) int {
 	first := 0
-	for f := (fields{rest: b}); f.next(); {
+	for f := (fields{buf: b}); f.next(); {
 		if r.kind(messageAnyValue, &f) != kindUnknown && f.num != member {
-			first = len(b) - len(f.rest)
+			first = f.pos
 		}
 	}
 	return first
@@ -205,8 +213,8 @@ func (r *rewriter) field(t fieldType, f *fields, data []byte, depth int) error {
 		}
 		r.bytes(f.num, data)
 		return nil
-	case kindUnknown, kindPlain, kindID, kindDropped:
-		r.out = append(r.out, f.raw...)
+	case kindUnknown, kindPlain, kindID, kindOtherID, kindDropped:
+		r.out = append(r.out, f.raw()...)
 		return nil
 	case kindMessage, kindMessages, kindAttributes, kindEvents, kindLinks, kindSpans, kindElements:
 	}
