@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"math"
+	"math/bits"
 	"strconv"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -108,6 +109,14 @@ func (w *jsonWriter) member(o *object, keyValue []byte, depth int) {
 // readKeyValue reads the two fields of a KeyValue; ok is false if that is not all of it. A missing value is one: JSON has
 // null for the value without content, which most senders send.
 func readKeyValue(b []byte) (key, value []byte, ok bool) {
+	if len(b) >= 2 && b[0] == keyTag && b[1] < 0x80 && int(b[1]) <= len(b)-2 {
+		// As nearly all are encoded.
+		key = b[2 : 2+b[1]]
+		if value, ok = rest(b[2+b[1]:], valueTag); ok {
+			return key, value, true
+		}
+		key, value = nil, nil
+	}
 	f := fields{buf: b}
 	keys, values, others := 0, 0, 0
 	for f.next() {
@@ -129,6 +138,9 @@ func readKeyValue(b []byte) (key, value []byte, ok bool) {
 func (w *jsonWriter) value(out, b []byte, depth int) []byte {
 	if len(b) == 0 {
 		return append(out, "null"...)
+	}
+	if text, ok := rest(b, stringTag); ok {
+		return appendString(out, text)
 	}
 	f := fields{buf: b}
 	if !f.next() || f.pos != len(b) || depth > 2*maxDepth {
@@ -236,17 +248,29 @@ const (
 // a found one may be marked wrongly, never a lower one.
 func special(s []byte, i int) int {
 	for ; i+8 <= len(s); i += 8 {
-		v := binary.LittleEndian.Uint64(s[i:])
-		quote, backslash := v^('"'*ones), v^('\\'*ones)
-		found := ((v - ' '*ones) &^ v) | ((quote - ones) &^ quote) | ((backslash - ones) &^ backslash)
-		if found&highs != 0 {
-			break
+		if found := specials(s[i:]); found != 0 {
+			return i + bits.TrailingZeros64(found)/8
 		}
+	}
+	if i < len(s) && len(s) >= 8 {
+		// The last eight bytes, without those that have been looked at.
+		last := len(s) - 8
+		if found := specials(s[last:]) >> (8 * (i - last)); found != 0 {
+			return i + bits.TrailingZeros64(found)/8
+		}
+		return len(s)
 	}
 	for i < len(s) && s[i] >= ' ' && s[i] != '"' && s[i] != '\\' {
 		i++
 	}
 	return i
+}
+
+// specials has a high bit for each of eight bytes that JSON escapes.
+func specials(s []byte) uint64 {
+	v := binary.LittleEndian.Uint64(s)
+	quote, backslash := v^('"'*ones), v^('\\'*ones)
+	return (((v - ' '*ones) &^ v) | ((quote - ones) &^ quote) | ((backslash - ones) &^ backslash)) & highs
 }
 
 // appendString appends UTF-8 as a JSON string.

@@ -58,32 +58,46 @@ func (r *rewriter) message(m messageType, b []byte, depth int) error {
 		o = r.occurrences(m, b)
 	}
 	l := losses{message: m}
+	begin := len(r.out)
 	for f := (fields{buf: b}); f.next(); {
-		kind := r.kind(m, &f)
-		if kind == kindUnknown {
-			r.out = append(r.out, f.raw()...)
-			continue
-		}
-		t := r.schema[m][f.num]
-		var err error
-		switch {
-		case kind.repeated():
-			err = r.element(t, &f, &l, depth)
-		case r.repeats && o.last[f.num] != f.pos:
-			// A later occurrence holds, or is merged with this one.
-		case kind == kindDropped:
-			l.told[t.of-kindAttributes] = uint64(uint32(f.number))
-		case kind == kindMessage && o.count[f.num] > 1:
-			err = r.merged(m, t, &f, b, o.count[f.num], depth)
-		default:
-			err = r.field(t, &f, f.data(), depth)
-		}
-		if err != nil {
+		before, report := len(r.out), r.report
+		if err := r.next(&f, &o, &l, depth); err != nil {
 			return err
+		}
+		if m.shared() && len(r.out)-begin > r.limits.SharedBytes {
+			r.out, r.report = r.out[:before], report
+			if r.kind(m, &f) == kindAttributes {
+				l.dropped[0]++
+				r.report.DroppedAttributes++
+			} else {
+				r.report.TruncatedValues++
+			}
 		}
 	}
 	r.losses(&l)
 	return nil
+}
+
+// next appends one field of a message, or what becomes of it.
+func (r *rewriter) next(f *fields, o *occurrences, l *losses, depth int) error {
+	kind := r.kind(l.message, f)
+	if kind == kindUnknown {
+		r.out = append(r.out, f.raw()...)
+		return nil
+	}
+	t := r.schema[l.message][f.num]
+	switch {
+	case kind.repeated():
+		return r.element(t, f, l, depth)
+	case r.repeats && o.last[f.num] != f.pos:
+		return nil // a later occurrence holds, or is merged with this one
+	case kind == kindDropped:
+		l.told[t.of-kindAttributes] = uint64(uint32(f.number))
+		return nil
+	case kind == kindMessage && o.count[f.num] > 1:
+		return r.merged(l.message, t, f, o.count[f.num], depth)
+	}
+	return r.field(t, f, f.data(), depth)
 }
 
 // losses are what a message has of its repeated fields and what was dropped of them.
@@ -163,8 +177,8 @@ func (r *rewriter) element(t fieldType, f *fields, l *losses, depth int) error {
 
 // merged appends a singular message that occurs several times as the one that protobuf makes of it: the encodings of its
 // parts, one after the other, are the encoding of the whole.
-func (r *rewriter) merged(m messageType, t fieldType, last *fields, b []byte, count, depth int) error {
-	first := 0
+func (r *rewriter) merged(m messageType, t fieldType, last *fields, count, depth int) error {
+	first, b := 0, last.buf
 	if m == messageAnyValue {
 		first = r.replaced(b, last.num)
 	}
@@ -204,7 +218,10 @@ func (r *rewriter) replaced(b []byte, member protowire.Number) int {
 func (r *rewriter) field(t fieldType, f *fields, data []byte, depth int) error {
 	switch t.kind {
 	case kindText, kindTexts:
-		r.bytes(f.num, r.text(data))
+		r.bytes(f.num, r.text(data, r.limits.AttributeBytes))
+		return nil
+	case kindURL:
+		r.bytes(f.num, r.text(data, r.limits.SharedBytes))
 		return nil
 	case kindBytes:
 		if len(data) > r.limits.AttributeBytes {
@@ -250,18 +267,18 @@ func (r *rewriter) bytes(num protowire.Number, data []byte) {
 	r.out = protowire.AppendBytes(r.out, data)
 }
 
-// text is a string that is UTF-8 and within the limit.
-func (r *rewriter) text(data []byte) []byte {
+// text is UTF-8 of a length up to limit.
+func (r *rewriter) text(data []byte, limit int) []byte {
 	truncated := false
-	if len(data) > r.limits.AttributeBytes {
-		data, truncated = cut(data, r.limits.AttributeBytes), true
+	if len(data) > limit {
+		data, truncated = cut(data, limit), true
 	}
 	if !utf8.Valid(data) {
 		r.report.RepairedStrings++
 		data = bytes.ToValidUTF8(data, []byte("\uFFFD"))
 		// U+FFFD is longer than what it stands for.
-		if len(data) > r.limits.AttributeBytes {
-			data, truncated = cut(data, r.limits.AttributeBytes), true
+		if len(data) > limit {
+			data, truncated = cut(data, limit), true
 		}
 	}
 	if truncated {

@@ -11,6 +11,9 @@ import (
 // text is eight.
 const elementBytes = 8
 
+// countBytes is how long the count of dropped attributes is, which may come on top of a limit.
+const countBytes = 8
+
 // scanner checks a request and finds out whether something has to be changed. It may say so where nothing has to, for it
 // looks at each field but once.
 type scanner struct {
@@ -55,6 +58,9 @@ func (s *scanner) message(m messageType, b []byte, depth int) error {
 	if !f.complete() {
 		return malformed(m, f.err())
 	}
+	if m.shared() && len(b) > s.limits.SharedBytes+countBytes {
+		s.change = true
+	}
 	if m == messageSpan {
 		s.spans++
 		const both = 1<<spanTraceID | 1<<spanSpanID
@@ -70,6 +76,11 @@ func (s *scanner) field(t *fieldType, data []byte, depth int) error {
 	switch t.kind {
 	case kindText, kindTexts:
 		if len(data) > s.limits.AttributeBytes || !utf8.Valid(data) {
+			s.change = true
+		}
+		return nil
+	case kindURL:
+		if len(data) > s.limits.SharedBytes || !utf8.Valid(data) {
 			s.change = true
 		}
 		return nil
@@ -119,14 +130,6 @@ func allZeros(id []byte) bool {
 // plainAttribute tells whether a KeyValue is what nearly all are, a short key and a string or a number, encoded as usual, and
 // needs no change. It takes a third of the time of the general way, which finds out about the others.
 func (s *scanner) plainAttribute(b []byte) bool {
-	const (
-		keyTag    = keyValueKey<<3 | byte(protowire.BytesType)
-		valueTag  = keyValueValue<<3 | byte(protowire.BytesType)
-		stringTag = valueString<<3 | byte(protowire.BytesType)
-		boolTag   = valueBool<<3 | byte(protowire.VarintType)
-		intTag    = valueInt<<3 | byte(protowire.VarintType)
-		doubleTag = valueDouble<<3 | byte(protowire.Fixed64Type)
-	)
 	if len(b) < 2 || b[0] != keyTag || b[1] >= 0x80 || int(b[1]) > len(b)-2 {
 		return false
 	}

@@ -58,6 +58,9 @@ func (m messageType) String() string {
 	return "unknown message"
 }
 
+// shared messages are stored with each of the spans that share them.
+func (m messageType) shared() bool { return m == messageResource || m == messageScope }
+
 // fieldKind says what to do with a field.
 type fieldKind uint8
 
@@ -68,6 +71,8 @@ const (
 	kindPlain
 	// kindText fields are UTF-8.
 	kindText
+	// kindURL fields are the URLs of schemas, UTF-8 too.
+	kindURL
 	// kindBytes fields are bytes of any length.
 	kindBytes
 	// kindID fields are the ids of a span, without which it cannot be kept, kindOtherID fields ids that may be missing.
@@ -160,6 +165,16 @@ const (
 	maxField = 16
 )
 
+// The tags that nearly all attributes have: field number and wire type.
+const (
+	keyTag    = keyValueKey<<3 | byte(protowire.BytesType)
+	valueTag  = keyValueValue<<3 | byte(protowire.BytesType)
+	stringTag = valueString<<3 | byte(protowire.BytesType)
+	boolTag   = valueBool<<3 | byte(protowire.VarintType)
+	intTag    = valueInt<<3 | byte(protowire.VarintType)
+	doubleTag = valueDouble<<3 | byte(protowire.Fixed64Type)
+)
+
 // fieldType is what is known of a field.
 type fieldType struct {
 	kind fieldKind
@@ -179,6 +194,7 @@ type schemaTable [messageTypes][maxField + 1]fieldType
 func schema() schemaTable {
 	var (
 		text         = fieldType{kind: kindText, wire: protowire.BytesType}
+		url          = fieldType{kind: kindURL, wire: protowire.BytesType}
 		texts        = fieldType{kind: kindTexts, wire: protowire.BytesType}
 		traceID      = fieldType{kind: kindID, wire: protowire.BytesType, size: 16}
 		spanID       = fieldType{kind: kindID, wire: protowire.BytesType, size: 8}
@@ -198,7 +214,7 @@ func schema() schemaTable {
 		messageResourceSpans: {
 			resourceSpansResource:   message(kindMessage, messageResource),
 			resourceSpansScopeSpans: message(kindMessages, messageScopeSpans),
-			resourceSpansSchemaURL:  text,
+			resourceSpansSchemaURL:  url,
 		},
 		messageResource: {
 			resourceAttributes: keyValue, resourceDropped: dropped(kindAttributes),
@@ -208,7 +224,7 @@ func schema() schemaTable {
 		messageScopeSpans: {
 			scopeSpansScope:     message(kindMessage, messageScope),
 			scopeSpansSpans:     message(kindSpans, messageSpan),
-			scopeSpansSchemaURL: text,
+			scopeSpansSchemaURL: url,
 		},
 		messageScope: {
 			scopeName: text, scopeVersion: text, scopeAttributes: keyValue, scopeDropped: dropped(kindAttributes),
