@@ -43,7 +43,8 @@ func (l *Log) wantCheckpoint() {
 }
 
 // checkpointLoop makes checkpoints beside the committer, which goes on meanwhile. The journal begins anew only when all of it
-// is in the database, and under load there is always something new: so the committer itself does the little that is left.
+// is in the database and nobody is about to write, and under load there is always something new: so the committer itself does
+// the little that is left.
 func (l *Log) checkpointLoop() {
 	ctx := context.Background()
 	for {
@@ -52,12 +53,7 @@ func (l *Log) checkpointLoop() {
 		case <-l.closing:
 			return
 		}
-		before := l.written.Load()
-		complete, err := checkpoint(ctx, l.background, passiveCheckpoint)
-		if err == nil && complete {
-			l.written.Add(-before)
-			continue
-		}
+		_, err := checkpoint(ctx, l.background, passiveCheckpoint)
 		if err == nil {
 			err = l.do(ctx, l.finishCheckpoint)
 		}
@@ -75,7 +71,11 @@ func (l *Log) finishCheckpoint() error {
 	}
 	if complete {
 		l.written.Store(0)
+		l.nextCheckpoint.Store(l.checkpointBytes)
+		return nil
 	}
+	// Somebody reads, and must not be asked for at every commit.
+	l.nextCheckpoint.Store(l.written.Load() + l.checkpointBytes/2)
 	return nil
 }
 
@@ -133,7 +133,7 @@ func (l *Log) vacuum(ctx context.Context) error {
 
 // wrote counts what went into SQLite's journal.
 func (l *Log) wrote(bytes int64) {
-	if l.written.Add(bytes) >= l.checkpointBytes {
+	if l.written.Add(bytes) >= l.nextCheckpoint.Load() {
 		l.wantCheckpoint()
 	}
 }

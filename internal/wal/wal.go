@@ -84,6 +84,8 @@ type Log struct {
 	// tidy.
 	written       atomic.Int64
 	writtenBefore int64
+	// nextCheckpoint is what written reaches before a checkpoint is made.
+	nextCheckpoint atomic.Int64
 	// queued is how many bytes of data wait for a commit.
 	queued atomic.Int64
 	// flushing is held while a flush begins, so that they begin one after the other.
@@ -134,6 +136,7 @@ func Open(ctx context.Context, o Options) (*Log, error) {
 		l.checkpointBytes = min(l.checkpointBytes, o.MaxBytes/8)
 	}
 	l.journalLimit = 2 * l.checkpointBytes
+	l.nextCheckpoint.Store(l.checkpointBytes)
 	if err := prepareFolder(path); err != nil {
 		return nil, fmt.Errorf("write-ahead log: %w", err)
 	}
