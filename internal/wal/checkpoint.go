@@ -21,8 +21,8 @@ const (
 	vacuumPages  = 256
 
 	// The ways to checkpoint. The first waits for nobody and stops nobody; the second waits for readers and empties the journal.
-	passiveCheckpoint  = "PRAGMA wal_checkpoint(PASSIVE)"
-	truncateCheckpoint = "PRAGMA wal_checkpoint(TRUNCATE)"
+	gentleCheckpoint     = "PRAGMA wal_checkpoint(PASSIVE)"
+	truncatingCheckpoint = "PRAGMA wal_checkpoint(TRUNCATE)"
 )
 
 // checkpoint writes SQLite's journal into the database. It is complete if the next commit may begin the journal anew.
@@ -53,7 +53,7 @@ func (l *Log) checkpointLoop() {
 		case <-l.closing:
 			return
 		}
-		_, err := checkpoint(ctx, l.background, passiveCheckpoint)
+		_, err := checkpoint(ctx, l.background, gentleCheckpoint)
 		if err == nil {
 			err = l.do(ctx, l.finishCheckpoint)
 		}
@@ -65,7 +65,7 @@ func (l *Log) checkpointLoop() {
 
 // finishCheckpoint does what is left of a checkpoint while nobody writes.
 func (l *Log) finishCheckpoint() error {
-	complete, err := checkpoint(context.Background(), l.writer, passiveCheckpoint)
+	complete, err := checkpoint(context.Background(), l.writer, gentleCheckpoint)
 	if err != nil {
 		return l.failed(err)
 	}

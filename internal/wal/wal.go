@@ -76,6 +76,7 @@ type Log struct {
 	closing chan struct{}
 	closed  sync.Once
 	sending sync.RWMutex
+	ended   bool // guarded by sending: nothing may be handed over any more
 	// done says that the committer has ended; closeErr is what went wrong then.
 	done     chan struct{}
 	closeErr error
@@ -165,7 +166,7 @@ func (l *Log) connect(ctx context.Context) error {
 		return err
 	}
 	// What a process left that was killed. Another program may be reading it: then it stays.
-	if _, err := checkpoint(ctx, l.writer, truncateCheckpoint); err != nil && !outOfSpace(err) {
+	if _, err := checkpoint(ctx, l.writer, truncatingCheckpoint); err != nil && !outOfSpace(err) {
 		return err
 	}
 	return l.measure(ctx)
