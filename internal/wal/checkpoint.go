@@ -15,10 +15,11 @@ const (
 	// checkpointBytes is how much goes into SQLite's journal before it is written into the database.
 	checkpointBytes = 16 << 20
 	// tidyInterval is how often free pages are given back to the system, if there are more than keepFree bytes of them and
-	// than is in use, and vacuumPages how many at a time.
+	// than is in use: vacuumSteps times vacuumPages, as long as no request waits. One step takes 2 to 15 ms.
 	tidyInterval = time.Second
 	keepFree     = 64 << 20
-	vacuumPages  = 256
+	vacuumPages  = 64
+	vacuumSteps  = 8
 
 	// The ways to checkpoint. The first waits for nobody and stops nobody; the second waits for readers and empties the journal.
 	gentleCheckpoint     = "PRAGMA wal_checkpoint(PASSIVE)"
@@ -101,12 +102,16 @@ func (l *Log) tidy() {
 	if written > 0 && written == l.writtenBefore {
 		l.wantCheckpoint()
 	}
-	l.mu.Lock()
-	tooMuch := l.counters.freeBytes > max(l.keepFree, l.counters.liveBytes)
-	l.mu.Unlock()
-	if tooMuch {
+	for range vacuumSteps {
+		l.mu.Lock()
+		tooMuch := l.counters.freeBytes > max(l.keepFree, l.counters.liveBytes)
+		l.mu.Unlock()
+		if !tooMuch || len(l.queue) > 0 {
+			break
+		}
 		if err := l.vacuum(context.Background()); err != nil {
 			l.log.Warn("the write-ahead log cannot give space back", "path", l.path, "error", err)
+			break
 		}
 	}
 	l.writtenBefore = written
