@@ -78,7 +78,7 @@ type tail struct {
 }
 
 func newTail() *tail {
-	return &tail{block: block{rows: make([]row, 0, blockSpans)}, known: make(map[string]uint32)}
+	return &tail{known: make(map[string]uint32)}
 }
 
 func (t *tail) empty() bool { return len(t.requests) == 0 }
@@ -87,6 +87,9 @@ func (t *tail) full() bool { return len(t.rows) >= blockSpans || len(t.requests)
 
 // add takes the spans of a request in. If its data is damaged, the spans before the damage are, and the error says so.
 func (t *tail) add(r *span.Request) error {
+	if len(t.rows)+r.Spans > cap(t.rows) {
+		t.rows = slices.Grow(t.rows, max(r.Spans, len(t.rows)))
+	}
 	position := uint16(len(t.requests))
 	ordinal := uint32(0)
 	var damage error
