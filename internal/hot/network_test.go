@@ -66,6 +66,7 @@ func TestAClientRecovers(t *testing.T) {
 
 // Nobody listens: neither when the client is made, nor at a name that does not exist, nor behind a socket that says nothing.
 func TestUnreachableIsSaidAtOnce(t *testing.T) {
+	t.Parallel()
 	closed, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -150,6 +151,7 @@ func TestCallsHaveADeadline(t *testing.T) {
 }
 
 func TestAServerStopsWhileACallHangs(t *testing.T) {
+	t.Parallel()
 	entered := make(chan struct{})
 	target, stop := serve(t, &served{stats: func(ctx context.Context) error { close(entered); <-ctx.Done(); return ctx.Err() }}, "")
 	answered := make(chan error, 1)
