@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"iter"
 	"log/slog"
-	"runtime"
-	"runtime/debug"
 
 	"github.com/spanlake/spanlake/internal/config"
 	"github.com/spanlake/spanlake/internal/index"

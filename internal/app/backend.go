@@ -2,15 +2,14 @@ package app
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"sync"
 	"time"
 
 	"github.com/spanlake/spanlake/internal/api"
+	"github.com/spanlake/spanlake/internal/hot"
 	"github.com/spanlake/spanlake/internal/index"
 	"github.com/spanlake/spanlake/internal/index/follow"
 	"github.com/spanlake/spanlake/internal/lake"
@@ -21,14 +20,37 @@ import (
 type backend struct {
 	*index.Index
 	follower *follow.Follower
-	config   struct{ lake, db string }
+	config   struct{ lake, db, ingest string }
+	// unflushed lets spans go that are indexed, nil if nobody is asked for unflushed spans. client is how another process is
+	// asked for them, nil if they are in this one.
+	unflushed *hot.Follower
+	client    *hot.Client
 }
 
 // Status is the follower's, as the methods below are: it knows what it still has to do.
 func (b *backend) Status(ctx context.Context) (span.IndexerStatus, error) {
 	status, err := b.follower.Status(ctx)
 	status.Lake, status.Index = b.config.lake, b.config.db
+	status.Hot = b.hotSource()
 	return status, err
+}
+
+// hotSource says where spans are that are in no file yet.
+func (b *backend) hotSource() span.HotSource {
+	switch {
+	case b.unflushed == nil:
+		return span.HotSource{State: span.HotOff}
+	case b.client == nil:
+		return span.HotSource{State: span.HotLocal}
+	}
+	source := span.HotSource{State: span.HotRemote, Address: b.config.ingest}
+	if state := b.unflushed.State(); !state.Reachable {
+		source.State = span.HotUnreachable
+		if state.Err != nil {
+			source.Error = state.Err.Error()
+		}
+	}
+	return source
 }
 
 // IndexNow is the follower's.
@@ -53,12 +75,62 @@ func (a App) openBackend(ctx context.Context, role Role, metrics *api.Metrics, i
 	if err != nil {
 		return nil, err
 	}
-	b := &backend{Index: x, follower: a.NewFollower(x, metrics)}
-	b.config.lake, b.config.db = a.Config.Lake, a.Config.DB
+	b := &backend{Index: x}
+	b.config.lake, b.config.db, b.config.ingest = a.Config.Lake, a.Config.DB, a.Config.InternalServer
 	if err := b.connect(a, in); err != nil {
 		return nil, errors.Join(err, x.Close())
 	}
+	b.follower = a.NewFollower(x, observer{metrics, b.unflushed})
 	return b, nil
+}
+
+// connect finds the spans that are in no file yet: in this process, or in another one.
+func (b *backend) connect(a App, in *ingest) error {
+	switch {
+	case in != nil:
+		b.unflushed = hot.NewFollower(in.store, b.Index, a.Log)
+	case a.Config.InternalServer != "":
+		client, err := hot.Dial(a.Config.InternalServer)
+		if err != nil {
+			return fmt.Errorf("--internal-server (SPANLAKE_INTERNAL_SERVER): %w", err)
+		}
+		b.client = client
+		b.unflushed = hot.NewFollower(client, b.Index, a.Log)
+	}
+	return nil
+}
+
+// observer counts batches, and has spans let go as soon as they are indexed.
+type observer struct {
+	*api.Metrics
+	unflushed *hot.Follower
+}
+
+// Batch is a step of the index.
+func (o observer) Batch(done span.Summary) {
+	o.Metrics.Batch(done)
+	if o.unflushed != nil {
+		o.unflushed.Wake()
+	}
+}
+
+// run follows the lake until ctx ends.
+func (b *backend) run(ctx context.Context) {
+	var running sync.WaitGroup
+	running.Go(func() { b.follower.Run(ctx) })
+	if b.unflushed != nil {
+		running.Go(func() { b.unflushed.Run(ctx) })
+	}
+	running.Wait()
+}
+
+// close closes the index.
+func (b *backend) close() error {
+	var err error
+	if b.client != nil {
+		err = b.client.Close()
+	}
+	return errors.Join(err, b.Index.Close())
 }
 
 // readerTime is how long the start waits for commands that read the index.

@@ -42,7 +42,7 @@ func start(t *testing.T, flags map[string]string) *running {
 	t.Helper()
 	l := testkit.NewLake(t)
 	settings := map[string]string{
-		"lake": l.Root, "db": filepath.Join(t.TempDir(), "index", "x.duckdb"), "listen": "127.0.0.1:0", "memory": "256MB", "poll-interval": "5s",
+		"lake": l.Root, "db": filepath.Join(t.TempDir(), "index", "x.duckdb"), "listen": "127.0.0.1:0", "memory": "256MB", "poll-interval": "5s", "internal-server": "off",
 	}
 	maps.Copy(settings, flags)
 	c, err := config.Load(settings, func(string) (string, bool) { return "", false }, filepath.Join(t.TempDir(), ".env"))
@@ -62,7 +62,7 @@ func (r *running) run() {
 	ctx, cancel := context.WithCancel(context.Background())
 	r.cancel, r.ended = cancel, make(chan error, 1)
 	url := make(chan string, 1)
-	go func() { r.ended <- r.app.Backend(ctx, "test", func(at string) { url <- at }) }()
+	go func() { r.ended <- r.app.Run(ctx, app.Backend, "test", func(at app.Addresses) { url <- at.URL }) }()
 	select {
 	case at := <-url:
 		c, err := client.New(at, "")
@@ -73,7 +73,7 @@ func (r *running) run() {
 	case <-time.After(10 * time.Second):
 		r.t.Fatalf("the backend does not start\n%s", r.logs)
 	case err := <-r.ended:
-		r.t.Fatalf("Backend() = %v\n%s", err, r.logs)
+		r.t.Fatalf("Run() = %v\n%s", err, r.logs)
 	}
 }
 
@@ -87,7 +87,7 @@ func (r *running) stop() {
 	began := time.Now()
 	r.cancel()
 	if err := <-r.ended; err != nil {
-		r.t.Errorf("Backend() = %v", err)
+		r.t.Errorf("Run() = %v", err)
 	}
 	if took := time.Since(began); took > 5*time.Second {
 		r.t.Errorf("it took %s to stop", took)
@@ -162,9 +162,9 @@ func TestAPortThatIsTaken(t *testing.T) {
 	second := r.app
 	second.Config.DB = filepath.Join(t.TempDir(), "other.duckdb")
 	second.Config.Listen = strings.TrimPrefix(url(t, r), "http://")
-	err := second.Backend(t.Context(), "test", nil)
+	err := second.Run(t.Context(), app.Backend, "test", nil)
 	if err == nil || !strings.Contains(err.Error(), "--listen") {
-		t.Errorf("Backend() on a port that is taken = %v, want an error that names --listen", err)
+		t.Errorf("Run() on a port that is taken = %v, want an error that names --listen", err)
 	}
 }
 

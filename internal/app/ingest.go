@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"iter"
+	"net"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -29,12 +30,11 @@ type ingest struct {
 	store    *hot.Store
 	flusher  *flush.Flusher
 	receiver *otlp.Server
-	internal *hot.Server // nil: nobody else is shown what is unflushed
+	internal net.Listener // nil: nobody else is shown what is unflushed
 	// refusal is why the last request was refused, nil if it was not.
 	refusal atomic.Pointer[refusal]
 	// crowded asks for room in the log.
 	crowded chan struct{}
-	running sync.WaitGroup
 }
 
 // refusal is a request that was refused.
@@ -51,7 +51,7 @@ func (a App) openIngest(ctx context.Context, role Role, metrics *api.Metrics) (*
 	}
 	metrics.Ingest()
 	i := &ingest{app: a, crowded: make(chan struct{}, 1)}
-	receiver, err := a.newReceiver(role, i, metrics)
+	receiver, err := a.newReceiver(ctx, role, i, metrics)
 	if err != nil {
 		return nil, err
 	}
@@ -117,20 +117,107 @@ func (a App) newFlusher(role Role, log logOf, store flush.Hot, observer flush.Ob
 		MaxAge: c.FlushMaxAge, MinSpans: int64(c.FlushMinRows), Interval: c.FlushInterval, Observer: observer, Log: a.Log}), nil
 }
 
-// run flushes, shows what is unflushed and makes room, until stop is called.
-func (i *ingest) run(ctx context.Context) {
-	i.running.Go(func() { i.flusher.Run(ctx) })
-	i.running.Go(func() { i.store.Run(ctx) })
-	i.running.Go(func() {
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-i.crowded:
-				i.makeRoom(ctx)
+// listen opens the servers.
+func (i *ingest) listen(ctx context.Context, role Role, at *Addresses) error {
+	if err := i.receiver.Start(ctx); err != nil {
+		return err
+	}
+	at.OTLPGRPC, at.OTLPHTTP = i.addresses()
+	address := i.app.Config.InternalListen
+	if role == Serve || address == "" {
+		return nil
+	}
+	var err error
+	if i.internal, err = (&net.ListenConfig{}).Listen(ctx, "tcp", address); err != nil {
+		return fmt.Errorf("listen on %s (--internal-listen): %w", address, err)
+	}
+	at.Internal = i.internal.Addr().String()
+	return nil
+}
+
+// addresses are where OTLP is taken in, "" if it is not.
+func (i *ingest) addresses() (grpc, http string) {
+	if a := i.receiver.GRPCAddr(); a != nil {
+		grpc = a.String()
+	}
+	if a := i.receiver.HTTPAddr(); a != nil {
+		http = a.String()
+	}
+	return grpc, http
+}
+
+// run flushes, shows what is unflushed and makes room, until ctx ends. Then it ends the servers, and moves what has arrived
+// into the lake as far as time allows. If a server ends by itself, it calls end.
+func (i *ingest) run(ctx context.Context, end func()) (err error) {
+	var running sync.WaitGroup
+	running.Go(func() { i.flusher.Run(ctx) })
+	running.Go(func() { i.makeRoomWhenAsked(ctx) })
+	showing, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	var shown sync.WaitGroup
+	shown.Go(func() { i.store.Run(showing) })
+	if i.internal != nil {
+		shown.Go(func() {
+			if err := hot.Serve(showing, i.internal, i.store, i.app.Log); err != nil {
+				i.app.Log.Error("unflushed spans are not shown to the backend anymore", "error", err)
 			}
+		})
+	}
+	select {
+	case <-ctx.Done():
+	case err = <-i.receiver.Failed():
+		end()
+	}
+	i.drain(context.WithoutCancel(ctx), &running)
+	stop()
+	shown.Wait()
+	return err
+}
+
+// FlushHere moves all spans of the write-ahead log into the lake, without a server.
+func (a App) FlushHere(ctx context.Context) (flushed span.Flushed, err error) {
+	a.limitMemory(Ingest)
+	log, err := a.openLog(ctx, nil)
+	if err != nil {
+		return flushed, err
+	}
+	defer func() { err = errors.Join(err, log.Close(context.WithoutCancel(ctx))) }()
+	flusher, err := a.newFlusher(Ingest, logOf{log, a.Log}, nobody{}, nil)
+	if err != nil {
+		return flushed, err
+	}
+	return flusher.Once(ctx)
+}
+
+// nobody is shown unflushed spans.
+type nobody struct{}
+
+func (nobody) Publish(span.RequestID, span.RequestID, string) {}
+
+// drain ends the servers, then flushes.
+func (i *ingest) drain(ctx context.Context, running *sync.WaitGroup) {
+	ctx, cancel := context.WithTimeout(ctx, stopFlushTime)
+	defer cancel()
+	i.receiver.Shutdown(ctx)
+	running.Wait()
+	flushed, err := i.flusher.Drain(ctx)
+	if err != nil {
+		i.app.Log.Warn("not all spans were moved into the lake: they stay in the write-ahead log until the next start", "error", err)
+	}
+	if flushed.Files > 0 {
+		i.app.Log.Info("flushed what was left", "spans", flushed.Spans, "files", flushed.Files)
+	}
+}
+
+func (i *ingest) makeRoomWhenAsked(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-i.crowded:
+			i.makeRoom(ctx)
 		}
-	})
+	}
 }
 
 // makeRoom empties a log that is full, even of spans that nobody has said to be indexed: they are in the lake.
@@ -193,7 +280,7 @@ func (i *ingest) IngestStatus(ctx context.Context) (span.IngestStatus, error) {
 	if err != nil {
 		return span.IngestStatus{}, err
 	}
-	grpc, http := i.receiver.Addr()
+	grpc, http := i.addresses()
 	status := span.IngestStatus{OTLPGRPC: grpc, OTLPHTTP: http, WALBytes: stats.LiveBytes,
 		UnflushedRequests: stats.Requests, UnflushedSpans: stats.Spans, UnflushedBytes: stats.Bytes,
 		HotSpans: shown.Spans, PublishedSpans: shown.PublishedSpans}
@@ -210,29 +297,18 @@ func (i *ingest) IngestStatus(ctx context.Context) (span.IngestStatus, error) {
 	return status, nil
 }
 
-// stop ends the servers, then moves what has arrived into the lake as far as time allows.
-func (i *ingest) stop(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopFlushTime)
-	defer cancel()
-	if err := i.receiver.Shutdown(ctx); err != nil {
-		i.app.Log.Warn("not all requests ended in time: their clients will send them again", "error", err)
-	}
-	i.running.Wait()
-	flushed, err := i.flusher.Drain(ctx)
-	if err != nil {
-		i.app.Log.Warn("not all spans were moved into the lake: they stay in the write-ahead log until the next start", "error", err)
-	}
-	i.app.Log.Info("flushed", "spans", flushed.Spans, "files", flushed.Files)
-	if i.internal != nil {
-		i.internal.Stop()
-	}
-}
-
 // close closes the log, and the servers if they were not stopped.
 func (i *ingest) close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), stopTime)
 	defer cancel()
-	return errors.Join(i.receiver.Shutdown(ctx), i.log.Close(ctx))
+	i.receiver.Shutdown(ctx)
+	var err error
+	if i.internal != nil {
+		if closing := i.internal.Close(); !errors.Is(closing, net.ErrClosed) {
+			err = errors.Join(err, closing)
+		}
+	}
+	return errors.Join(err, i.log.Close(ctx))
 }
 
 // logOf is the write-ahead log as the other parts want it.
@@ -241,13 +317,10 @@ type logOf struct {
 	log interface{ Error(string, ...any) }
 }
 
-// Backlog is what is in no flush.
-func (l logOf) Backlog() span.Backlog {
-	stats, err := l.Stats(context.Background()) // from memory
-	if err != nil {
-		return span.Backlog{}
-	}
-	return span.Backlog{Requests: stats.Requests, Spans: stats.Spans, Bytes: stats.Bytes, Oldest: stats.Oldest}
+// Oldest is when the oldest request was received that is in no published file.
+func (l logOf) Oldest(ctx context.Context) (time.Time, error) {
+	stats, err := l.Stats(ctx)
+	return stats.Oldest, err
 }
 
 // Requests passes over those that are damaged: they stay in the log and hold nothing up.
@@ -276,6 +349,12 @@ func (l logOf) Request(ctx context.Context, id span.RequestID) (span.Request, er
 
 // files is the lake as the flusher wants it.
 type files struct{ *lake.Writer }
+
+// Write publishes a file.
+func (f files) Write(path string, parts iter.Seq2[[]span.Span, error]) (int64, error) {
+	written, err := f.WriteAgain(path, parts)
+	return written.Bytes, err
+}
 
 // Path names a file that does not exist: the suffix is what a crash between two flushes of a second must not repeat.
 func (f files) Path(service string, flush span.Flush) (string, error) {

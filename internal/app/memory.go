@@ -25,8 +25,9 @@ type Split struct {
 	Threads int
 	// Go is a soft limit of Go's heap in bytes.
 	Go int64
-	// Requests is what requests may take while they are read, Piece how much OTLP goes into one file.
-	Requests, Piece int64
+	// Requests is what OTLP requests may take until they are stored, MaxRequest the largest one, uncompressed. Piece is how
+	// much OTLP goes into one file.
+	Requests, MaxRequest, Piece int64
 }
 
 // SplitMemory shares out a budget for a whole process that indexes, in bytes.
@@ -48,7 +49,10 @@ func (a App) split(role Role) Split {
 		s = SplitMemory(budget-share, cpus())
 		s.Go += share
 	}
-	s.Requests, s.Piece = max(share, a.Config.MaxRequestBytes), share/2
+	s.Requests = budget * 2 / 5
+	// A request that has to be repaired is in memory twice.
+	s.MaxRequest = min(a.Config.MaxRequestBytes, s.Requests*2/5)
+	s.Piece = share / 2
 	return s
 }
 

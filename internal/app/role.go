@@ -89,7 +89,7 @@ func (a App) play(ctx context.Context, cancel context.CancelFunc, role Role, ver
 
 	var in *ingest
 	if role.TakesIn() {
-		if in, err = a.openIngest(ctx, metrics); err != nil {
+		if in, err = a.openIngest(ctx, role, metrics); err != nil {
 			return stoppedEarly(ctx, err)
 		}
 		defer func() { err = errors.Join(err, in.close()) }()
@@ -120,26 +120,44 @@ func (a App) play(ctx context.Context, cancel context.CancelFunc, role Role, ver
 		listening(at)
 	}
 
-	var running sync.WaitGroup
-	if in != nil {
-		running.Go(func() { in.run(ctx) })
-	}
+	// The index follows until the last spans are in the lake.
+	following, unfollow := context.WithCancel(context.WithoutCancel(ctx))
+	defer unfollow()
+	var taking, running sync.WaitGroup
+	var failure error
 	if b != nil {
-		// The index follows until the last spans are in the lake.
-		following, stop := context.WithCancel(context.WithoutCancel(ctx))
-		defer stop()
 		running.Go(func() { b.run(following) })
-		defer running.Wait()
-		defer stop()
+	}
+	if in != nil {
+		taking.Go(func() { failure = in.run(ctx, cancel) })
 	}
 	err = api.New(options).Serve(ctx, listener)
 	cancel() // if it was the server that ended
-	if in != nil {
-		in.stop()
-	}
-	if b != nil {
-		b.catchUp(in)
-	}
+	taking.Wait()
+	err = errors.Join(err, failure)
+	unfollow()
+	running.Wait()
 	a.Log.Info("stopped")
 	return err
+}
+
+// stoppedEarly is no error if it came from being told to stop.
+func stoppedEarly(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// announce logs what runs.
+func (a App) announce(role Role, at Addresses) {
+	split, c := a.split(role), a.Config
+	if role.TakesIn() {
+		a.Log.Info("taking spans in", "otlp_grpc", at.OTLPGRPC, "otlp_http", at.OTLPHTTP, "wal", c.WAL, "lake", c.Lake,
+			"url", at.URL, "internal", at.Internal)
+	}
+	if role.Indexes() {
+		a.Log.Info("following the lake", "lake", c.Lake, "index", c.DB, "url", at.URL, "memory", c.Memory,
+			"duckdb_memory", split.DuckDB, "duckdb_threads", split.Threads, "poll", c.PollInterval)
+	}
 }

@@ -25,7 +25,7 @@ type batch struct {
 	spans []otlpwire.Span
 	// order has the spans by trace id, then start time, as indices.
 	order     []int32
-	converter *otlpwire.Converter
+	converter otlpwire.Converter
 	part      []span.Span
 }
 

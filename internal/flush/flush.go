@@ -14,7 +14,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/spanlake/spanlake/internal/otlpwire"
 	"github.com/spanlake/spanlake/internal/span"
 )
 
@@ -22,6 +21,8 @@ import (
 type Log interface {
 	// Backlog is what is in no flush yet. It is asked often.
 	Backlog() span.Backlog
+	// Oldest is when the oldest request was received that is in no published file, zero if there is none.
+	Oldest(ctx context.Context) (time.Time, error)
 	// Flushes are those that were begun and not released, the oldest first.
 	Flushes(ctx context.Context) ([]span.Flush, error)
 	// BeginFlush begins a flush of the oldest requests that have at most so many spans and bytes of OTLP, but of one at least;
@@ -117,7 +118,7 @@ func New(log Log, lake Lake, hot Hot, o Options) *Flusher {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Flusher{log: log, lake: lake, hot: hot, opts: o, batch: batch{converter: otlpwire.NewConverter()},
+	return &Flusher{log: log, lake: lake, hot: hot, opts: o,
 		requests: make(chan *request), nudge: make(chan struct{}, 1), ended: make(chan struct{})}
 }
 
@@ -138,16 +139,17 @@ func (f *Flusher) full() bool {
 }
 
 // due tells whether there is a reason to flush.
-func (f *Flusher) due(now time.Time) bool {
-	if f.full() {
-		return true
+func (f *Flusher) due(ctx context.Context) (bool, error) {
+	backlog := f.log.Backlog()
+	if backlog.Requests == 0 || f.full() {
+		return backlog.Requests > 0, nil
 	}
-	b := f.log.Backlog()
-	if b.Requests == 0 {
-		return false
+	oldest, err := f.log.Oldest(ctx)
+	if err != nil || oldest.IsZero() {
+		return false, err
 	}
-	age := now.Sub(b.Oldest)
-	return age >= f.opts.MaxAge && b.Spans >= f.opts.MinSpans || age >= patience*f.opts.MaxAge
+	age := time.Since(oldest)
+	return age >= f.opts.MaxAge && backlog.Spans >= f.opts.MinSpans || age >= patience*f.opts.MaxAge, nil
 }
 
 // Failing is how often in a row flushing has failed, and how at last.
@@ -248,8 +250,10 @@ func (f *Flusher) cycle(ctx context.Context, again bool) {
 		return
 	}
 	_, err := f.finish(ctx)
-	for more := true; err == nil && more && f.due(time.Now()) && ctx.Err() == nil; {
-		_, more, err = f.one(ctx)
+	for more := true; err == nil && more && ctx.Err() == nil; {
+		if more, err = f.due(ctx); more && err == nil {
+			_, _, more, err = f.one(ctx)
+		}
 	}
 	_ = f.settle(ctx, err) // it was noted
 }
@@ -260,17 +264,20 @@ func (f *Flusher) Drain(ctx context.Context) (span.Flushed, error) {
 	return f.all(ctx)
 }
 
+// Once moves everything that is in the log into the lake, without Run.
+func (f *Flusher) Once(ctx context.Context) (span.Flushed, error) { return f.all(ctx) }
+
 // all flushes what is in the log when it begins.
 func (f *Flusher) all(ctx context.Context) (sum span.Flushed, err error) {
-	until := time.Now()
 	sum, err = f.finish(ctx)
-	for more := true; err == nil && more; {
-		if b := f.log.Backlog(); b.Requests == 0 || b.Oldest.After(until) {
-			break
-		}
+	// What arrives meanwhile may come along, but is not waited for.
+	left := f.log.Backlog().Requests
+	for more := true; err == nil && more && left > 0; {
+		var flush span.Flush
 		var done span.Flushed
-		done, more, err = f.one(ctx)
+		flush, done, more, err = f.one(ctx)
 		sum.Add(done)
+		left -= int64(flush.Requests)
 	}
 	return sum, f.settle(ctx, err)
 }
@@ -295,13 +302,13 @@ func (f *Flusher) finish(ctx context.Context) (sum span.Flushed, err error) {
 }
 
 // one flushes the oldest requests; more is false if there were none.
-func (f *Flusher) one(ctx context.Context) (done span.Flushed, more bool, err error) {
-	flush, more, err := f.log.BeginFlush(ctx, f.opts.Spans, min(f.opts.Bytes, f.opts.PieceBytes))
+func (f *Flusher) one(ctx context.Context) (flush span.Flush, done span.Flushed, more bool, err error) {
+	flush, more, err = f.log.BeginFlush(ctx, f.opts.Spans, min(f.opts.Bytes, f.opts.PieceBytes))
 	if err != nil || !more {
-		return done, false, err
+		return flush, done, false, err
 	}
 	done, err = f.publish(ctx, flush)
-	return done, true, err
+	return flush, done, true, err
 }
 
 // publish brings a flush into the lake, wherever it was cut short before.

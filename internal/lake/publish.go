@@ -20,7 +20,7 @@ func (w *Writer) publish(path string, write func(io.Writer) error) (size int64, 
 	if err := w.makeDurableDir(dir); err != nil {
 		return 0, err
 	}
-	temporary := filepath.Join(dir, "."+filepath.Base(final)+".tmp")
+	temporary := temporaryOf(final)
 	f, err := os.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 	if err != nil {
 		return 0, err
@@ -60,6 +60,11 @@ func (w *Writer) publish(path string, write func(io.Writer) error) (size int64, 
 	}
 	leftover = ""
 	return size, nil
+}
+
+// temporaryOf is the name of a file until it is published.
+func temporaryOf(final string) string {
+	return filepath.Join(filepath.Dir(final), "."+filepath.Base(final)+".tmp")
 }
 
 // errFree is nil if nothing has the name.

@@ -109,7 +109,7 @@ func (w *Writer) Write(service string, at time.Time, suffix uint32, spans []span
 		return cmp.Or(strings.Compare(a.TraceID, b.TraceID), cmp.Compare(a.StartTime.UnixNano(), b.StartTime.UnixNano()),
 			strings.Compare(a.SpanID, b.SpanID))
 	})
-	return w.publishRows(service, at, suffix, func(yield func([]*span.Span, error) bool) {
+	return w.publishRows(filePath(service, at, suffix), func(yield func([]*span.Span, error) bool) {
 		yield(w.rows, nil)
 	})
 }
@@ -118,7 +118,7 @@ func (w *Writer) Write(service string, at time.Time, suffix uint32, spans []span
 // time, so that only one part is in memory. Each part begins a new row group: RowGroupRows is a good size for it. A part is
 // not used after the next one is asked for. An error that the sequence yields ends the writing and is returned.
 func (w *Writer) WriteSorted(service string, at time.Time, suffix uint32, parts iter.Seq2[[]span.Span, error]) (Written, error) {
-	return w.publishRows(service, at, suffix, func(yield func([]*span.Span, error) bool) {
+	return w.publishRows(filePath(service, at, suffix), func(yield func([]*span.Span, error) bool) {
 		for part, err := range parts {
 			w.rows = pointers(w.rows[:0], part)
 			if !yield(w.rows, err) {
@@ -135,10 +135,9 @@ func pointers(to []*span.Span, spans []span.Span) []*span.Span {
 	return to
 }
 
-func (w *Writer) publishRows(service string, at time.Time, suffix uint32, parts iter.Seq2[[]*span.Span, error]) (Written, error) {
+func (w *Writer) publishRows(path string, parts iter.Seq2[[]*span.Span, error]) (Written, error) {
 	defer w.forget()
 	w.repaired = 0
-	path := filePath(service, at, suffix)
 	var rows int64
 	size, err := w.publish(path, func(f io.Writer) (err error) {
 		w.sink.Reset(f)

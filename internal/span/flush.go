@@ -23,8 +23,6 @@ type Flush struct {
 // Backlog is what was acknowledged and is in no flush yet.
 type Backlog struct {
 	Requests, Spans, Bytes int64
-	// Oldest is when the oldest request was received, zero if there is none.
-	Oldest time.Time
 }
 
 // Flushed is what was moved into the lake.

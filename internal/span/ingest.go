@@ -1,9 +1,6 @@
 package span
 
-import (
-	"fmt"
-	"time"
-)
+import "time"
 
 // IngestStatus is what a running server that takes spans in is doing. Bytes are of uncompressed OTLP unless said otherwise.
 type IngestStatus struct {
@@ -51,17 +48,3 @@ type HotSource struct {
 	// Error is why it is not reached.
 	Error string `json:"error"`
 }
-
-// RefusedError says that spans cannot be kept at present, and that their sender should try again.
-type RefusedError struct {
-	// Reason is one word for metrics: memory, wal_size, disk, stopping or storage.
-	Reason string
-	// RetryAfter is how long the sender should wait.
-	RetryAfter time.Duration
-	// Err says more, such as the setting to change.
-	Err error
-}
-
-func (e *RefusedError) Error() string { return fmt.Sprintf("spans are refused for now: %v", e.Err) }
-
-func (e *RefusedError) Unwrap() error { return e.Err }

@@ -1,0 +1,134 @@
+package hot
+
+import (
+	"context"
+	"fmt"
+	"iter"
+
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/spanlake/spanlake/internal/hot/hotpb"
+	"github.com/spanlake/spanlake/internal/otlpwire"
+)
+
+// Encoded yields whole spans as protobuf TracesData messages.
+func (s *Store) Encoded(ctx context.Context, traceID, spanID string) iter.Seq2[[]byte, error] {
+	return func(yield func([]byte, error) bool) {
+		var ids []string
+		if spanID != "" {
+			ids = []string{spanID}
+		}
+		q, err := parseQuery(traceID, ids...)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		for one, err := range s.find(ctx, q) {
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			if !yield(encode(one), nil) {
+				return
+			}
+		}
+	}
+}
+
+// The fields of TracesData, ResourceSpans and ScopeSpans, in opentelemetry/proto/trace/v1/trace.proto.
+const (
+	fieldResourceSpans = 1
+	fieldResource      = 1
+	fieldScopeSpans    = 2
+	fieldScope         = 1
+	fieldSpans         = 2
+	fieldSchemaURL     = 3 // of both
+)
+
+// encode makes a TracesData message of a span, byte for byte as it came, and what it shares with others.
+func encode(s *otlpwire.Span) []byte {
+	var scope, resource []byte
+	scope = appendField(scope, fieldScope, s.Scope)
+	scope = appendField(scope, fieldSpans, s.Span)
+	scope = appendField(scope, fieldSchemaURL, s.ScopeSchemaURL)
+	resource = appendField(resource, fieldResource, s.Resource)
+	resource = appendField(resource, fieldScopeSpans, scope)
+	resource = appendField(resource, fieldSchemaURL, s.ResourceSchemaURL)
+	return appendField(nil, fieldResourceSpans, resource)
+}
+
+// appendField appends a field unless content is nil: one that is there but empty differs from none.
+func appendField(b []byte, number protowire.Number, content []byte) []byte {
+	if content == nil {
+		return b
+	}
+	return protowire.AppendBytes(protowire.AppendTag(b, number, protowire.BytesType), content)
+}
+
+// spanChunks puts messages into chunks of chunkBytes. One span may be as large as a whole request, so it may take several.
+type spanChunks struct {
+	send  func(*hotpb.GetSpansResponse) error
+	chunk *hotpb.GetSpansResponse
+	bytes int
+}
+
+func (c *spanChunks) add(data []byte) error {
+	for room := chunkBytes - c.bytes; len(data) > room; room = chunkBytes {
+		c.put(data[:room])
+		c.chunk.Unfinished = true
+		if err := c.flush(); err != nil {
+			return err
+		}
+		data = data[room:]
+	}
+	c.put(data)
+	return nil
+}
+
+func (c *spanChunks) put(part []byte) {
+	if c.chunk == nil {
+		c.chunk = &hotpb.GetSpansResponse{}
+	}
+	c.chunk.TracesData = append(c.chunk.TracesData, part)
+	c.bytes += len(part)
+}
+
+// flush sends what there is.
+func (c *spanChunks) flush() error {
+	if c.chunk == nil {
+		return nil
+	}
+	chunk := c.chunk
+	c.chunk, c.bytes = nil, 0
+	return c.send(chunk)
+}
+
+// joiner is the other side of spanChunks.
+type joiner struct{ begun []byte }
+
+// add yields the messages that end in a chunk.
+func (j *joiner) add(chunk *hotpb.GetSpansResponse, yield func([]byte) error) error {
+	parts := chunk.GetTracesData()
+	for i, part := range parts {
+		if len(j.begun) > 0 {
+			part = append(j.begun, part...)
+			j.begun = nil
+		}
+		if i == len(parts)-1 && chunk.GetUnfinished() {
+			j.begun = part
+			return nil
+		}
+		if err := yield(part); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// end says whether a message is missing its rest.
+func (j *joiner) end() error {
+	if len(j.begun) > 0 {
+		return fmt.Errorf("the answer ends in the middle of a span of at least %d bytes", len(j.begun))
+	}
+	return nil
+}

@@ -1,0 +1,234 @@
+package otlp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"mime"
+	"net/http"
+	"os"
+	"runtime/debug"
+	"time"
+
+	"go.opentelemetry.io/collector/config/configauth"
+	"go.opentelemetry.io/collector/config/confighttp"
+	"go.opentelemetry.io/collector/config/configoptional"
+	"go.opentelemetry.io/collector/pdata/ptrace/ptraceotlp"
+	spb "google.golang.org/genproto/googleapis/rpc/status"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
+)
+
+const (
+	contentProtobuf = "application/x-protobuf"
+	contentJSON     = "application/json"
+	// tracesPath is where traces are sent.
+	tracesPath = "/v1/traces"
+	// writeTime is how long an answer may take to be read.
+	writeTime = 30 * time.Second
+	// corsAge is how long a browser remembers what it may send.
+	corsAge = 600
+)
+
+// newHTTP makes the HTTP server.
+func (s *Server) newHTTP(ctx context.Context) (*http.Server, error) {
+	extensions, id := s.authenticator()
+	config := confighttp.NewDefaultServerConfig()
+	config.Auth = configoptional.Some(confighttp.AuthConfig{Config: configauth.Config{AuthenticatorID: id}})
+	// The Collector's decompressor is off, since it gives snappy and zstd as much memory as a request asks for before it can
+	// be accounted for. An empty list is what turns it off; none would be all.
+	config.CompressionAlgorithms = []string{}
+	config.MaxRequestBodySize = s.options.MaxRequestBytes
+	config.ReadHeaderTimeout = handshakeTime
+	// A second longer than what begins with the body, so that it is that which ends a slow one. This one is for bodies that
+	// nobody reads.
+	config.ReadTimeout = s.options.ReadTimeout + time.Second
+	// It counts from the header on, so it has to have room for the body and for the disk.
+	config.WriteTimeout = s.options.ReadTimeout + 2*writeTime
+	config.Keepalive = configoptional.Some(confighttp.KeepaliveServerConfig{IdleTimeout: idleTime})
+	if len(s.options.CORSOrigins) > 0 {
+		config.CORS = configoptional.Some(confighttp.CORSConfig{AllowedOrigins: s.options.CORSOrigins, MaxAge: corsAge,
+			AllowedHeaders: []string{bearerHeader, keyHeader, "content-type", "content-encoding"}})
+	}
+	server, err := config.ToServer(ctx, extensions, telemetry(), http.HandlerFunc(s.serveHTTP), confighttp.WithErrorHandler(writeUnauthenticated))
+	if err != nil {
+		return nil, fmt.Errorf("OTLP over HTTP: %w", err)
+	}
+	server.MaxHeaderBytes = headerBytes
+	server.HTTP2 = &http.HTTP2Config{MaxConcurrentStreams: maxStreams, MaxReceiveBufferPerConnection: windowBytes, MaxReceiveBufferPerStream: windowBytes}
+	server.ErrorLog = slog.NewLogLogger(s.log.Handler(), slog.LevelDebug)
+	return server, nil
+}
+
+// serveHTTP answers a request that has passed the authenticator.
+func (s *Server) serveHTTP(w http.ResponseWriter, r *http.Request) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			s.log.Error("a request made the server panic", "panic", cause, "stack", string(debug.Stack()))
+			s.refuseHTTP(w, r, errInternal())
+		}
+	}()
+	if refused := s.route(w, r); refused != nil {
+		s.refuseHTTP(w, r, refused)
+		return
+	}
+	// A read that waits for the client returns at a deadline that has passed.
+	control := http.NewResponseController(w)
+	one, refused := s.begin(func() { _ = control.SetReadDeadline(time.Unix(1, 0)) })
+	if refused != nil {
+		s.refuseHTTP(w, r, refused)
+		return
+	}
+	defer s.finish(one)
+	response, err := s.receiveHTTP(r, one)
+	if err != nil {
+		s.refuseHTTP(w, r, s.refusalOf(err))
+		return
+	}
+	marshal := response.MarshalProto
+	if contentType(r) == contentJSON {
+		marshal = response.MarshalJSON
+	}
+	body, err := marshal()
+	if err != nil {
+		s.refuseHTTP(w, r, s.refusalOf(err))
+		return
+	}
+	write(w, contentType(r), http.StatusOK, body)
+}
+
+// route refuses what is not an export of traces.
+func (s *Server) route(w http.ResponseWriter, r *http.Request) *refusal {
+	switch r.URL.Path {
+	case tracesPath:
+	case "/v1/metrics":
+		return s.notKept("metrics")
+	case "/v1/logs":
+		return s.notKept("logs")
+	case "/v1development/profiles":
+		return s.notKept("profiles")
+	default:
+		return &refusal{reason: "path", code: codes.NotFound, http: http.StatusNotFound, text: "there is nothing here: spans are sent to " + tracesPath}
+	}
+	switch {
+	case r.Method != http.MethodPost:
+		w.Header().Set("Allow", http.MethodPost)
+		return &refusal{reason: "method", code: codes.Unimplemented, http: http.StatusMethodNotAllowed, text: "spans are sent with POST"}
+	case contentType(r) == "":
+		return &refusal{reason: "content_type", code: codes.InvalidArgument, http: http.StatusUnsupportedMediaType,
+			text: "the content type has to be " + contentProtobuf + " or " + contentJSON}
+	}
+	return nil
+}
+
+// contentType is that of a request, or "" if it is none of OTLP.
+func contentType(r *http.Request) string {
+	media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err == nil && (media == contentProtobuf || media == contentJSON) {
+		return media
+	}
+	return ""
+}
+
+// receiveHTTP reads and stores a request.
+func (s *Server) receiveHTTP(r *http.Request, one *share) (ptraceotlp.ExportResponse, error) {
+	none := ptraceotlp.NewExportResponse()
+	receiving := reading{share: one, limit: s.options.MaxRequestBytes, decoders: &s.decoders, encoding: r.Header.Get("Content-Encoding")}
+	data, err := receiving.read(r.Context(), s.options.ReadTimeout, func() (io.Reader, error) {
+		if r.ContentLength > receiving.limit {
+			return nil, errTooLarge(receiving.limit)
+		}
+		receiving.length = max(r.ContentLength, 0)
+		return &body{source: r.Body, limit: receiving.limit, patience: s.options.ReadTimeout}, nil
+	})
+	if err != nil {
+		return none, err
+	}
+	if contentType(r) == contentJSON {
+		if data, err = decodeJSON(r.Context(), one, data); err != nil {
+			return none, err
+		}
+	}
+	response, refused := s.answer(r.Context(), "http", one, data)
+	if refused != nil {
+		return none, &counted{refused}
+	}
+	return response, nil
+}
+
+// counted is a refusal that the observer knows of.
+type counted struct{ *refusal }
+
+// body makes refusals of the errors of net/http.
+type body struct {
+	source   io.Reader
+	limit    int64
+	patience time.Duration
+}
+
+func (b *body) Read(p []byte) (int, error) {
+	n, err := b.source.Read(p)
+	if err == nil || errors.Is(err, io.EOF) {
+		return n, err
+	}
+	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return n, errTooLarge(b.limit)
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return n, errSlow(b.patience)
+	}
+	return n, err
+}
+
+func (s *Server) refuseHTTP(w http.ResponseWriter, r *http.Request, refused *refusal) {
+	s.refuse(refused, 0)
+	if refused.http != http.StatusNotFound {
+		// Some of the request may not have been read.
+		w.Header().Set("Connection", "close")
+	}
+	writeRefusal(w, r, refused)
+}
+
+// writeRefusal answers with a google.rpc.Status in the encoding of the request (OTLP specification, "OTLP/HTTP Response").
+func writeRefusal(w http.ResponseWriter, r *http.Request, refused *refusal) {
+	if refused.retry > 0 {
+		w.Header().Set("Retry-After", refused.retrySeconds())
+	}
+	writeStatus(w, r, refused.http, refused.status())
+}
+
+func writeStatus(w http.ResponseWriter, r *http.Request, code int, status *spb.Status) {
+	media := contentType(r)
+	var encoded []byte
+	var err error
+	switch media {
+	case contentProtobuf:
+		encoded, err = proto.Marshal(status)
+	case contentJSON:
+		encoded, err = protojson.Marshal(status)
+	default:
+		media, encoded = "text/plain; charset=utf-8", []byte(status.GetMessage()+"\n")
+	}
+	if err != nil {
+		media, encoded = "text/plain; charset=utf-8", []byte(err.Error())
+	}
+	write(w, media, code, encoded)
+}
+
+// writeUnauthenticated is the answer of the Collector's server when the authenticator refuses.
+func writeUnauthenticated(w http.ResponseWriter, r *http.Request, _ string, code int) {
+	w.Header().Set("WWW-Authenticate", `Bearer realm="spanlake"`)
+	w.Header().Set("Connection", "close") // the body is not read
+	writeStatus(w, r, code, &spb.Status{Code: int32(codes.Unauthenticated), Message: "an API key is needed that this server accepts: send the header \"" +
+		bearerHeader + ": Bearer KEY\" or \"" + keyHeader + ": KEY\""})
+}
+
+func write(w http.ResponseWriter, media string, code int, body []byte) {
+	w.Header().Set("Content-Type", media)
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(code)
+	_, _ = w.Write(body) // a client that is gone needs no answer
+}

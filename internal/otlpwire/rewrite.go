@@ -1,0 +1,273 @@
+package otlpwire
+
+import (
+	"bytes"
+	"math"
+	"unicode/utf8"
+
+	"google.golang.org/protobuf/encoding/protowire"
+)
+
+// rewriter writes a checked request anew, with what had to be changed.
+type rewriter struct {
+	schema schemaTable
+	limits Limits
+	report Report
+	out    []byte
+	// mergeLeft is how many more bytes of repeated singular messages may be put together, so that memory has a bound.
+	mergeLeft int
+}
+
+// occurrences say where the singular fields of a message are.
+type occurrences struct {
+	// last is the length of the message from the last occurrence on.
+	last [maxField + 1]int
+	// count is how many there are. In a oneof only those count which no other field has replaced.
+	count [maxField + 1]int
+}
+
+func (r *rewriter) occurrences(m messageType, b []byte) (o occurrences) {
+	var member protowire.Number
+	for f := (fields{rest: b}); f.next(); {
+		if r.kind(m, &f) == kindUnknown {
+			continue
+		}
+		if m == messageAnyValue && f.num != member {
+			o, member = occurrences{}, f.num
+		}
+		o.last[f.num] = len(f.rest) + len(f.raw)
+		o.count[f.num]++
+	}
+	return o
+}
+
+// kind is that of a field, kindUnknown also if it is encoded as something else.
+func (r *rewriter) kind(m messageType, f *fields) fieldKind {
+	if f.num > maxField || r.schema[m][f.num].wire != f.wire {
+		return kindUnknown
+	}
+	return r.schema[m][f.num].kind
+}
+
+// message appends the content of a message.
+func (r *rewriter) message(m messageType, b []byte, depth int) error {
+	o := r.occurrences(m, b)
+	l := losses{message: m}
+	for f := (fields{rest: b}); f.next(); {
+		kind := r.kind(m, &f)
+		if kind == kindUnknown {
+			r.out = append(r.out, f.raw...)
+			continue
+		}
+		t := r.schema[m][f.num]
+		var err error
+		switch {
+		case kind.repeated():
+			err = r.element(t, &f, &l, depth)
+		case o.last[f.num] != len(f.rest)+len(f.raw):
+			// A later occurrence holds, or is merged with this one.
+		case kind == kindDropped:
+			l.told[t.of] = uint64(uint32(f.number))
+		case kind == kindMessage && o.count[f.num] > 1:
+			err = r.merged(m, t, &f, b, o.count[f.num], depth)
+		default:
+			err = r.field(t, &f, f.data, depth)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	r.losses(&l)
+	return nil
+}
+
+// losses are what a message has of its repeated fields and what was dropped of them, by field number.
+type losses struct {
+	message messageType
+	count   counter
+	// dropped were dropped here, told are those of which the sender says that it has dropped them.
+	dropped, told [maxField + 1]uint64
+}
+
+// losses appends the counts of what was dropped.
+func (r *rewriter) losses(l *losses) {
+	for num, t := range &r.schema[l.message] {
+		if t.kind != kindDropped {
+			continue
+		}
+		if n := min(l.told[t.of]+l.dropped[t.of], math.MaxUint32); n > 0 {
+			r.out = protowire.AppendTag(r.out, protowire.Number(num), protowire.VarintType)
+			r.out = protowire.AppendVarint(r.out, n)
+		}
+	}
+}
+
+// element appends one of a repeated field, or drops it.
+func (r *rewriter) element(t fieldType, f *fields, l *losses, depth int) error {
+	before, begin := r.report, len(r.out)
+	switch t.kind {
+	case kindSpans:
+		if problem := spanProblem(f.data); problem != "" {
+			r.report.Rejected++
+			if r.report.Reason == "" {
+				r.report.Reason = problem
+			}
+			return nil
+		}
+		r.report.Accepted++
+	case kindAttributes:
+		if l.count.over(t.kind, 0, r.limits) {
+			l.dropped[f.num]++
+			r.report.DroppedAttributes++
+			return nil
+		}
+	case kindEvents:
+		if l.count.over(t.kind, 0, r.limits) {
+			l.dropped[f.num]++
+			r.report.DroppedEvents++
+			return nil
+		}
+	case kindLinks:
+		if !linkHasIDs(f.data) || l.count.over(t.kind, 0, r.limits) {
+			l.dropped[f.num]++
+			r.report.DroppedLinks++
+			return nil
+		}
+	case kindElements:
+		if l.count.elementBytes > r.limits.AttributeBytes {
+			return nil // the array was cut before
+		}
+	default:
+	}
+	if err := r.field(t, f, f.data, depth); err != nil {
+		return err
+	}
+	if t.kind == kindElements {
+		written := fields{rest: r.out[begin:]}
+		written.next()
+		if l.count.over(t.kind, len(written.data), r.limits) {
+			r.out, r.report = r.out[:begin], before
+			r.report.TruncatedValues++
+		}
+	}
+	return nil
+}
+
+// merged appends a singular message that occurs several times as the one that protobuf makes of it: the encodings of its
+// parts, one after the other, are the encoding of the whole.
+func (r *rewriter) merged(m messageType, t fieldType, last *fields, b []byte, count, depth int) error {
+	first := 0
+	if m == messageAnyValue {
+		first = r.replaced(b, last.num)
+	}
+	var size int
+	for f := (fields{rest: b[first:]}); f.next(); {
+		if f.num == last.num && f.wire == last.wire {
+			size += len(f.data)
+		}
+	}
+	if size > r.mergeLeft {
+		return malformed(m, errMerge)
+	}
+	r.mergeLeft -= size
+	defer func() { r.mergeLeft += size }()
+	whole := make([]byte, 0, size)
+	for f := (fields{rest: b[first:]}); f.next() && count > 0; {
+		if f.num == last.num && f.wire == last.wire {
+			whole = append(whole, f.data...)
+			count--
+		}
+	}
+	return r.field(t, last, whole, depth)
+}
+
+// replaced is where in a value the part begins that no other field of its oneof replaces.
+func (r *rewriter) replaced(b []byte, member protowire.Number) int {
+	first := 0
+	for f := (fields{rest: b}); f.next(); {
+		if r.kind(messageAnyValue, &f) != kindUnknown && f.num != member {
+			first = len(b) - len(f.rest)
+		}
+	}
+	return first
+}
+
+// field appends a field with what stands for its data.
+func (r *rewriter) field(t fieldType, f *fields, data []byte, depth int) error {
+	switch t.kind {
+	case kindText, kindTexts:
+		r.bytes(f.num, r.text(data))
+		return nil
+	case kindBytes:
+		if len(data) > r.limits.AttributeBytes {
+			data = data[:r.limits.AttributeBytes]
+			r.report.TruncatedValues++
+		}
+		r.bytes(f.num, data)
+		return nil
+	case kindUnknown, kindPlain, kindID, kindDropped:
+		r.out = append(r.out, f.raw...)
+		return nil
+	case kindMessage, kindMessages, kindAttributes, kindEvents, kindLinks, kindSpans, kindElements:
+	}
+	if t.message == messageAnyValue {
+		if depth++; depth > r.limits.Depth {
+			if len(data) > 0 {
+				r.report.CutValues++
+			}
+			r.bytes(f.num, nil)
+			return nil
+		}
+	}
+	r.out = protowire.AppendTag(r.out, f.num, protowire.BytesType)
+	// Room for the length that it has if nothing changes.
+	begin := len(r.out)
+	r.out = protowire.AppendVarint(r.out, uint64(len(data)))
+	content := len(r.out)
+	if err := r.message(t.message, data, depth); err != nil {
+		return err
+	}
+	length := len(r.out) - content
+	if room, need := content-begin, protowire.SizeVarint(uint64(length)); need != room {
+		r.out = append(r.out, make([]byte, max(need-room, 0))...)
+		copy(r.out[begin+need:], r.out[content:content+length])
+		r.out = r.out[:begin+need+length]
+	}
+	protowire.AppendVarint(r.out[:begin], uint64(length))
+	return nil
+}
+
+func (r *rewriter) bytes(num protowire.Number, data []byte) {
+	r.out = protowire.AppendTag(r.out, num, protowire.BytesType)
+	r.out = protowire.AppendBytes(r.out, data)
+}
+
+// text is a string that is UTF-8 and within the limit.
+func (r *rewriter) text(data []byte) []byte {
+	truncated := false
+	if len(data) > r.limits.AttributeBytes {
+		data, truncated = cut(data, r.limits.AttributeBytes), true
+	}
+	if !utf8.Valid(data) {
+		r.report.RepairedStrings++
+		data = bytes.ToValidUTF8(data, []byte("\uFFFD"))
+		// U+FFFD is longer than what it stands for.
+		if len(data) > r.limits.AttributeBytes {
+			data, truncated = cut(data, r.limits.AttributeBytes), true
+		}
+	}
+	if truncated {
+		r.report.TruncatedValues++
+	}
+	return data
+}
+
+// cut is the begin of a longer text, up to size, that does not end within a rune.
+func cut(data []byte, size int) []byte {
+	for i := size; i > size-utf8.UTFMax && i >= 0; i-- {
+		if utf8.RuneStart(data[i]) {
+			return data[:i]
+		}
+	}
+	return data[:size]
+}

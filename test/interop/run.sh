@@ -1,0 +1,214 @@
+#!/usr/bin/env bash
+# Sends spans with the OpenTelemetry SDKs of Python and JavaScript and with telemetrygen to a running Spanlake, and compares what was
+# made with what is in the lake and in the index.
+#
+#   test/interop/run.sh BINARY
+#
+# BINARY is a built spanlake. What a runtime needs is installed once, in pinned versions, into a cache folder; what has no runtime here
+# is skipped and said to be. Ends with 1 if anything that was sent is not found, is found twice, or is not equal.
+set -euo pipefail
+
+if [ $# != 1 ] || [ ! -x "$1" ]; then
+  echo "usage: $0 BINARY" >&2
+  exit 2
+fi
+binary=$(cd "$(dirname "$1")" && pwd)/$(basename "$1")
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+cache=${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/spanlake-ci/interop
+telemetrygen_version=v0.161.0
+key=interop-key-of-this-run
+
+work=$(mktemp -d)
+server=
+finish() {
+  local code=$?
+  if [ -n "$server" ]; then
+    kill -KILL "$server" 2>/dev/null || true
+    wait "$server" 2>/dev/null || true
+  fi
+  if [ "$code" != 0 ] && [ -s "$work/serve.log" ]; then
+    echo "--- the end of the log of spanlake serve" >&2
+    tail -n 40 "$work/serve.log" >&2
+  fi
+  rm -rf "$work"
+  exit "$code"
+}
+trap finish EXIT
+
+fail() {
+  echo "failed: $*" >&2
+  exit 1
+}
+
+# free_port prints a port of this machine that nobody listens on.
+free_port() {
+  local port
+  while :; do
+    port=$((RANDOM % 10000 + 20000))
+    if ! (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null && ! grep -qsx "$port" "$work/ports"; then
+      echo "$port" >>"$work/ports"
+      echo "$port"
+      return
+    fi
+  done
+}
+
+# installed FOLDER LIST makes sure that FOLDER is what LIST asks for: `install_into FOLDER` is called if it is not.
+installed() {
+  if ! cmp -s "$2" "$1/installed"; then
+    rm -rf "$1"
+    mkdir -p "$1"
+    install_into "$1"
+    cp "$2" "$1/installed" # at the end: what was interrupted is not taken for whole
+  fi
+}
+
+# ---- what is there to test with
+python= node= telemetrygen=
+
+if ! command -v python3 >/dev/null; then
+  echo "skipped: Python: no python3"
+elif ! python3 -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))' 2>/dev/null; then
+  echo "skipped: Python: python3 is older than 3.10 or has no venv"
+else
+  install_into() {
+    python3 -m venv "$1/venv"
+    "$1/venv/bin/pip" install --quiet --disable-pip-version-check --no-deps -r "$here/requirements.txt"
+  }
+  installed "$cache/python" "$here/requirements.txt"
+  python=$cache/python/venv/bin/python
+fi
+
+if ! command -v node >/dev/null || ! command -v npm >/dev/null; then
+  echo "skipped: JavaScript: no node or no npm"
+elif ! node -e 'const [major, minor] = process.versions.node.split("."); process.exit(major > 20 || (major == 20 && minor >= 6) ? 0 : 1)'; then
+  echo "skipped: JavaScript: node is older than 20.6"
+elif [ -z "$python" ]; then
+  echo "skipped: JavaScript: no Python to read the Parquet files with"
+else
+  install_into() {
+    cp "$here/package.json" "$here/package-lock.json" "$1/"
+    (cd "$1" && npm ci --silent --no-audit --no-fund --ignore-scripts)
+  }
+  installed "$cache/javascript" "$here/package-lock.json"
+  node=node
+fi
+
+if ! command -v go >/dev/null; then
+  echo "skipped: telemetrygen: no go"
+else
+  telemetrygen=$cache/telemetrygen-$telemetrygen_version/telemetrygen
+  if [ ! -x "$telemetrygen" ]; then
+    GOBIN=$(dirname "$telemetrygen") GOFLAGS=-buildvcs=false \
+      go install "github.com/open-telemetry/opentelemetry-collector-contrib/cmd/telemetrygen@$telemetrygen_version"
+  fi
+fi
+
+if [ -z "$python$node$telemetrygen" ]; then
+  exit 0
+fi
+
+# ---- the server, with no settings but these
+grpc=$(free_port) http=$(free_port) listen=$(free_port)
+settings=(
+  PATH="$PATH" HOME="$work"
+  JUNJO_SPAN_STORAGE_PATH="$work/spans" JUNJO_DUCKDB_PATH="$work/duckdb/spanlake.duckdb" JUNJO_WAL_SQLITE_PATH="$work/sqlite/wal.db"
+  SPANLAKE_KEYS_FILE="$work/keys.json" SPANLAKE_API_KEYS="$key"
+  SPANLAKE_OTLP_GRPC="127.0.0.1:$grpc" SPANLAKE_OTLP_HTTP="127.0.0.1:$http" SPANLAKE_LISTEN="127.0.0.1:$listen"
+)
+cd "$work" # no file .env is here
+spanlake() { env -i "${settings[@]}" "$binary" "$@"; }
+env -i "${settings[@]}" "$binary" serve >"$work/serve.log" 2>&1 &
+server=$!
+for _ in $(seq 300); do
+  if spanlake healthcheck >/dev/null 2>&1; then
+    break
+  fi
+  kill -0 "$server" 2>/dev/null || fail "spanlake serve has ended"
+  sleep 0.1
+done
+spanlake healthcheck >/dev/null || fail "spanlake serve does not answer after 30 s"
+
+# number QUERY prints the one number that a query results in.
+number() { spanlake sql --csv "$1" | tail -n 1; }
+
+# wait_for N QUERY waits until a query results in N: files are indexed soon after they are flushed.
+wait_for() {
+  local found
+  for _ in $(seq 150); do
+    found=$(number "$2")
+    if [ "$found" = "$1" ]; then
+      return 0
+    fi
+    sleep 0.2
+  done
+  echo "after 30 s: $found, want $1: $2" >&2
+  return 1
+}
+
+# ---- the SDKs
+expected=() made=0
+# send NAME COMMAND... runs a sender, which prints first how many spans it made.
+send() {
+  local name=$1 line
+  shift
+  line=$("$@" "$work/$name.json" 2>"$work/$name.log") || { cat "$work/$name.log" >&2; fail "$name"; }
+  echo "$line"
+  made=$((made + ${line%% *}))
+  expected+=("$work/$name.json")
+}
+
+if [ -n "$python" ]; then
+  export OTEL_EXPORTER_OTLP_HEADERS="x-junjo-api-key=$key"
+  send python-grpc "$python" "$here/send.py" grpc "http://127.0.0.1:$grpc"
+  send python-http "$python" "$here/send.py" http "http://127.0.0.1:$http"
+fi
+if [ -n "$node" ]; then
+  export OTEL_EXPORTER_OTLP_HEADERS="authorization=Bearer%20$key" INTEROP_PACKAGES=$cache/javascript
+  send javascript-grpc "$node" "$here/send.mjs" grpc "http://127.0.0.1:$grpc"
+  send javascript-http-json "$node" "$here/send.mjs" http-json "http://127.0.0.1:$http"
+  send javascript-http-proto "$node" "$here/send.mjs" http-proto "http://127.0.0.1:$http"
+fi
+unset OTEL_EXPORTER_OTLP_HEADERS
+if [ -n "$python" ]; then
+  spanlake flush
+  wait_for "$made" "SELECT count(*) FROM span_metadata" || true # what is missing is said below
+  spanlake sql --json "SELECT trace_id, span_id FROM span_metadata" >"$work/index.json"
+  "$python" "$here/compare.py" "$work/spans" "$work/index.json" "${expected[@]}" || {
+    cat "$work"/*.log >&2
+    fail "what the SDKs sent is not what is in the lake"
+  }
+fi
+
+# ---- telemetrygen, as fast as it can
+# generate SERVICE SPANS ARGUMENT... sends so many spans, and counts them in the files and in the index. telemetrygen makes two per trace.
+generate() {
+  local service=$1 spans=$2 before=$SECONDS files index
+  shift 2
+  # The SDK that it uses drops what does not fit in its queue; here all does.
+  OTEL_BSP_MAX_QUEUE_SIZE=1000000 "$telemetrygen" traces --otlp-insecure --otlp-header "authorization=\"Bearer $key\"" --rate 0 \
+    --service "$service" "$@" >"$work/telemetrygen.log" 2>&1 || { tail -n 20 "$work/telemetrygen.log" >&2; fail "telemetrygen"; }
+  spanlake flush
+  files="FROM read_parquet('$work/spans/**/*.parquet', hive_partitioning = false, union_by_name = true) WHERE service_name = '$service'"
+  index="FROM span_metadata WHERE service_name = '$service'"
+  wait_for "$spans" "SELECT count(*) $index" || fail "$service: not all spans are in the index"
+  wait_for "$spans" "SELECT count(*) $files" || fail "$service: not as many rows in the lake as spans were sent"
+  wait_for "$spans" "SELECT count(DISTINCT trace_id || span_id) $files" || fail "$service: spans are in the lake more than once"
+  echo "$spans spans sent by telemetrygen ($service), all found once, $((SECONDS - before)) s"
+}
+
+if [ -n "$telemetrygen" ]; then
+  generate telemetrygen-grpc 200000 --otlp-endpoint "127.0.0.1:$grpc" --workers 2 --traces 50000
+  generate telemetrygen-http 100000 --otlp-endpoint "127.0.0.1:$http" --otlp-http --workers 2 --traces 25000
+  # Each span in a request of its own, each of which waits for the disk.
+  generate telemetrygen-single 8000 --otlp-endpoint "127.0.0.1:$grpc" --batch=false --workers 20 --traces 200
+fi
+
+# ---- the end
+spanlake verify || fail "spanlake verify"
+kill -TERM "$server"
+code=0
+wait "$server" || code=$?
+server=
+[ "$code" = 0 ] || fail "spanlake serve ended with $code"
+echo "all that was sent is there"
