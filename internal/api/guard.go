@@ -140,6 +140,9 @@ func checkContentType(r *http.Request, inAPI bool) *problem {
 		return nil
 	}
 	given := r.Header.Get("Content-Type")
+	if given == "" && r.ContentLength == 0 {
+		return nil // there is nothing to declare; http.CrossOriginProtection has looked at where it comes from
+	}
 	media, parameters, err := mime.ParseMediaType(given)
 	if charset := parameters["charset"]; err == nil && media == "application/json" && (charset == "" || strings.EqualFold(charset, "utf-8")) {
 		return nil
