@@ -3,7 +3,6 @@ package e2e
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"io"
@@ -187,7 +186,9 @@ func (r *running) send(c collector.TraceServiceClient, request *collector.Export
 
 // numbered is the id of a span by its number.
 func numbered(n uint64) (id [8]byte) {
-	binary.BigEndian.PutUint64(id[:], n)
+	for i := range id {
+		id[i] = byte(n >> (8 * (7 - i)))
+	}
 	return id
 }
 
