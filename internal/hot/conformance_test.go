@@ -53,7 +53,7 @@ func TestConformance(t *testing.T) {
 }
 
 // compare asks everything of spans that the list knows.
-func compare(t fataler, ctx context.Context, f *fixture, spans Spans) {
+func compare(ctx context.Context, t fataler, f *fixture, spans Spans) {
 	t.Helper()
 	services, err := spans.Services(ctx)
 	same(t, "Services()", services, err, f.wantServices())
@@ -78,7 +78,7 @@ func compare(t fataler, ctx context.Context, f *fixture, spans Spans) {
 }
 
 func nothingThere(t *testing.T, f *fixture, spans Spans) {
-	compare(t, t.Context(), f, spans)
+	compare(t.Context(), t, f, spans)
 	whole, err := spans.Trace(t.Context(), traceID(1))
 	same(t, "Trace()", whole, err, []span.Span{})
 	one, err := spans.Span(t.Context(), traceID(1), spanID(1))
@@ -98,7 +98,7 @@ func spansAsTheyCame(t *testing.T, f *fixture, spans Spans) {
 	f.add("b", otlpSpan(1, 4, childOf(2)), otlpSpan(1, 2, childOf(1), named("same ids")))
 	f.add("a", otlpSpan(1, 2, childOf(1))) // a retry
 	f.add("", otlpSpan(3, 0, func(s *tracepb.Span) { s.Kind, s.Status = 1000, &tracepb.Status{Code: -1000} }))
-	compare(t, t.Context(), f, spans)
+	compare(t.Context(), t, f, spans)
 	same2, err := spans.Span(t.Context(), traceID(1), spanID(2))
 	if err != nil || len(same2) != 3 {
 		t.Errorf("Span() = %d spans, %v, want the three with these ids", len(same2), err)
@@ -172,14 +172,14 @@ func longNames(t *testing.T, f *fixture, spans Spans) {
 	if err != nil || len(roots) != 1 || roots[0].Name != "x"+long[:MaxNameBytes-2] {
 		t.Errorf("Roots() = %v, %v, want a name that is cut between two characters", roots, err)
 	}
-	compare(t, t.Context(), f, spans)
+	compare(t.Context(), t, f, spans)
 }
 
 func oddTimes(t *testing.T, f *fixture, spans Spans) {
 	for i, times := range [][2]uint64{{0, 0}, {1, 0}, {farFuture, 0}, {0, farFuture}, {farFuture, farFuture}, {1 << 63, 1<<63 - 1}} {
 		f.add("svc", otlpSpan(i, i, func(s *tracepb.Span) { s.StartTimeUnixNano, s.EndTimeUnixNano = times[0], times[1] }))
 	}
-	compare(t, t.Context(), f, spans)
+	compare(t.Context(), t, f, spans)
 	for _, filter := range []span.Filter{
 		{MinDuration: 1}, {MaxDuration: -1}, {MinDuration: 1<<63 - 1}, {From: time.Unix(0, 1)}, {Until: time.Unix(0, 1)},
 		{From: time.Unix(0, 1<<63-1)}, {Until: time.Unix(0, 1<<63-1)},
@@ -228,7 +228,7 @@ func publishAndRelease(t *testing.T, f *fixture, spans Spans) {
 		t.Helper()
 		paths, err := spans.Published(ctx)
 		same(t, "Published()", paths, err, append([]string{}, want...))
-		compare(t, ctx, f, spans)
+		compare(ctx, t, f, spans)
 	}
 	published("b.parquet", "a.parquet")
 	release := func(paths ...string) {
@@ -272,12 +272,12 @@ func aLogThatFails(t *testing.T, f *fixture, spans Spans) {
 	// It is still published, so that releasing it is tried again.
 	paths, err := spans.Published(t.Context())
 	same(t, "Published()", paths, err, []string{"a.parquet"})
-	compare(t, t.Context(), f, spans)
+	compare(t.Context(), t, f, spans)
 	if err := spans.Release(t.Context(), paths); err != nil {
 		t.Error(err)
 	}
 	f.forget("a.parquet")
-	compare(t, t.Context(), f, spans)
+	compare(t.Context(), t, f, spans)
 }
 
 // Between the log and memory, a reader passes over what is gone.
@@ -339,19 +339,19 @@ func manyPaths(t *testing.T, f *fixture, spans Spans) {
 		t.Fatal(err)
 	}
 	f.forget(paths...)
-	compare(t, t.Context(), f, spans)
+	compare(t.Context(), t, f, spans)
 }
 
 func aRequestOfNoSpans(t *testing.T, f *fixture, spans Spans) {
 	f.add("svc")
-	compare(t, t.Context(), f, spans)
+	compare(t.Context(), t, f, spans)
 	f.publish(1, 1, "a.parquet")
-	compare(t, t.Context(), f, spans)
+	compare(t.Context(), t, f, spans)
 	if err := spans.Release(t.Context(), []string{"a.parquet"}); err != nil {
 		t.Fatal(err)
 	}
 	f.forget("a.parquet")
-	compare(t, t.Context(), f, spans)
+	compare(t.Context(), t, f, spans)
 }
 
 // What crosses the wire is what the client sent, field for field.

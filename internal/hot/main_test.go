@@ -91,7 +91,7 @@ func newRequest(t testing.TB, n int, service string, spans ...*tracepb.Span) spa
 type memoryLog struct {
 	mu       sync.Mutex
 	requests map[span.RequestID]span.Request
-	files    map[string][2]span.RequestID
+	files    map[span.RequestID]string // the file of a request, if it is published
 	// broken is what every call answers, unless it is nil.
 	broken error
 	// releases are the calls of Release.
@@ -99,7 +99,7 @@ type memoryLog struct {
 }
 
 func newMemoryLog() *memoryLog {
-	return &memoryLog{requests: make(map[span.RequestID]span.Request), files: make(map[string][2]span.RequestID)}
+	return &memoryLog{requests: make(map[span.RequestID]span.Request), files: make(map[span.RequestID]string)}
 }
 
 func (l *memoryLog) append(requests ...span.Request) {
@@ -113,7 +113,11 @@ func (l *memoryLog) append(requests ...span.Request) {
 func (l *memoryLog) publish(first, last span.RequestID, path string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.files[path] = [2]span.RequestID{first, last}
+	for id := range l.requests {
+		if slices.Compare(first[:], id[:]) <= 0 && slices.Compare(id[:], last[:]) <= 0 {
+			l.files[id] = path
+		}
+	}
 }
 
 func (l *memoryLog) fail(err error) {
@@ -148,14 +152,11 @@ func (l *memoryLog) Release(ctx context.Context, paths []string) error {
 	if err := cmp.Or(ctx.Err(), l.broken); err != nil {
 		return err
 	}
-	for _, path := range paths {
-		bounds, ok := l.files[path]
-		for id := range l.requests {
-			if ok && slices.Compare(bounds[0][:], id[:]) <= 0 && slices.Compare(id[:], bounds[1][:]) <= 0 {
-				delete(l.requests, id)
-			}
+	for id, path := range l.files {
+		if slices.Contains(paths, path) {
+			delete(l.requests, id)
+			delete(l.files, id)
 		}
-		delete(l.files, path)
 	}
 	return nil
 }
@@ -210,7 +211,7 @@ func (f *fixture) publish(first, last int, path string) {
 	f.log.publish(requestID(first), requestID(last), path)
 	f.store.Publish(requestID(first), requestID(last), path)
 	for i := range f.list {
-		if id := f.list[i].request.ID; slices.Compare(id[8:], requestID(first)[8:]) >= 0 && slices.Compare(id[8:], requestID(last)[8:]) <= 0 {
+		if n := int(binary.BigEndian.Uint64(f.list[i].request.ID[8:])); first <= n && n <= last {
 			f.list[i].path = path
 		}
 	}

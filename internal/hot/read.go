@@ -1,6 +1,7 @@
 package hot
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/hex"
@@ -109,7 +110,7 @@ type wanted struct {
 	ordinals []uint32
 }
 
-// wantedSpans are the places of all spans that are asked for.
+// wantedSpans are the places of all spans that are asked for, in the order in which they were received.
 func wantedSpans(blocks []block, q query) (all []wanted) {
 	for i := range blocks {
 		b := &blocks[i]
@@ -126,6 +127,8 @@ func wantedSpans(blocks []block, q query) (all []wanted) {
 			last.ordinals = append(last.ordinals, r.ordinal)
 		}
 	}
+	// Blocks that were split at a file's bounds are not in the order of their requests.
+	slices.SortFunc(all, func(a, b wanted) int { return bytes.Compare(a.request.id[:], b.request.id[:]) })
 	return all
 }
 

@@ -24,7 +24,7 @@ func (s *Store) Roots(ctx context.Context, filter span.Filter, limit int) ([]spa
 			return nil, err
 		}
 		if m, ok := newMatcher(&filter, &blocks[i]); ok {
-			newest.take(i, &blocks[i], m)
+			newest.take(&blocks[i], m)
 		}
 	}
 	return newest.list(), ctx.Err()
@@ -39,14 +39,17 @@ type ranking struct {
 type ranked struct {
 	row   *row
 	block *block
-	index int // of the block
 }
+
+func (r ranked) request() *span.RequestID { return &r.block.requests[r.row.request].id }
 
 // compare is negative if a comes before b in the listing.
 func (a ranked) compare(b ranked) int {
-	return cmp.Or(cmp.Compare(b.row.start, a.row.start), bytes.Compare(a.row.trace[:], b.row.trace[:]),
-		bytes.Compare(a.row.id[:], b.row.id[:]), cmp.Compare(a.index, b.index),
-		cmp.Compare(a.row.request, b.row.request), cmp.Compare(a.row.ordinal, b.row.ordinal))
+	if a.row.start != b.row.start {
+		return cmp.Compare(b.row.start, a.row.start)
+	}
+	return cmp.Or(bytes.Compare(a.row.trace[:], b.row.trace[:]), bytes.Compare(a.row.id[:], b.row.id[:]),
+		bytes.Compare(a.request()[:], b.request()[:]), cmp.Compare(a.row.ordinal, b.row.ordinal))
 }
 
 func (r *ranking) Len() int           { return len(r.heap) }
@@ -64,11 +67,11 @@ func (r *ranking) Pop() any {
 }
 
 // take ranks the roots of a block that match.
-func (r *ranking) take(index int, b *block, m matcher) {
+func (r *ranking) take(b *block, m matcher) {
 	if b.sealed == nil {
 		for i := range b.rows {
 			if one := &b.rows[i]; one.isRoot() && m.match(one) {
-				r.add(ranked{one, b, index})
+				r.add(ranked{one, b})
 			}
 		}
 		return
@@ -79,7 +82,7 @@ func (r *ranking) take(index int, b *block, m matcher) {
 			return // all that follow started earlier
 		}
 		if m.match(one) {
-			r.add(ranked{one, b, index})
+			r.add(ranked{one, b})
 		}
 	}
 }

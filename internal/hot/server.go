@@ -93,6 +93,7 @@ type service struct {
 	spans Served
 }
 
+// ListServices answers Spans.Services.
 func (s *service) ListServices(_ *hotpb.ListServicesRequest, stream grpc.ServerStreamingServer[hotpb.ListServicesResponse]) error {
 	services, err := s.spans.Services(stream.Context())
 	if err != nil {
@@ -103,6 +104,7 @@ func (s *service) ListServices(_ *hotpb.ListServicesRequest, stream grpc.ServerS
 	})
 }
 
+// ListRoots answers Spans.Roots.
 func (s *service) ListRoots(r *hotpb.ListRootsRequest, stream grpc.ServerStreamingServer[hotpb.ListRootsResponse]) error {
 	filter, err := filterFromWire(r.GetFilter())
 	if err != nil {
@@ -124,6 +126,7 @@ func (s *service) ListRoots(r *hotpb.ListRootsRequest, stream grpc.ServerStreami
 	})
 }
 
+// GetSpans answers Spans.Trace and Spans.Span.
 func (s *service) GetSpans(r *hotpb.GetSpansRequest, stream grpc.ServerStreamingServer[hotpb.GetSpansResponse]) error {
 	spanID := ""
 	if len(r.GetSpanId()) > 0 {
@@ -141,6 +144,7 @@ func (s *service) GetSpans(r *hotpb.GetSpansRequest, stream grpc.ServerStreaming
 	return chunks.flush()
 }
 
+// GetStats answers Spans.Stats.
 func (s *service) GetStats(ctx context.Context, _ *hotpb.GetStatsRequest) (*hotpb.GetStatsResponse, error) {
 	stats, err := s.spans.Stats(ctx)
 	if err != nil {
@@ -153,6 +157,7 @@ func (s *service) GetStats(ctx context.Context, _ *hotpb.GetStatsRequest) (*hotp
 	return response, nil
 }
 
+// ListPublished answers Spans.Published.
 func (s *service) ListPublished(_ *hotpb.ListPublishedRequest, stream grpc.ServerStreamingServer[hotpb.ListPublishedResponse]) error {
 	paths, err := s.spans.Published(stream.Context())
 	if err != nil {
@@ -163,6 +168,7 @@ func (s *service) ListPublished(_ *hotpb.ListPublishedRequest, stream grpc.Serve
 	})
 }
 
+// Release answers Spans.Release.
 func (s *service) Release(ctx context.Context, r *hotpb.ReleaseRequest) (*hotpb.ReleaseResponse, error) {
 	if err := s.spans.Release(ctx, r.GetPaths()); err != nil {
 		return nil, toStatus(err)

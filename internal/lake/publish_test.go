@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/spanlake/spanlake/internal/span"
+	"github.com/spanlake/spanlake/internal/testkit"
 )
 
 // What every test here writes goes by these names.
@@ -115,7 +116,7 @@ func TestOfManyWritersOneGetsTheName(t *testing.T) {
 	if files := filesIn(t, root); published != 1 || !slices.Equal(files, []string{testFile}) {
 		t.Errorf("%d writers published, the lake holds %v", published, files)
 	}
-	if got := len(spansOf(t, readTable(t, root, testFile))); got != 100 {
+	if got := len(testkit.ReadSpans(t, filepath.Join(root, testFile))); got != 100 {
 		t.Errorf("the file has %d spans", got)
 	}
 }

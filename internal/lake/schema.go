@@ -16,7 +16,9 @@ type column struct {
 	name     string
 	physical parquet.Type
 	logical  schema.LogicalType
-	// nullable columns hold null for an empty string.
+	// binary columns hold bytes of any kind, not only UTF-8.
+	binary bool
+	// nullable columns hold null for an empty text and for 0.
 	nullable bool
 	// dictionary is on where values repeat; elsewhere building the dictionary costs time and saves nothing.
 	dictionary bool
@@ -30,8 +32,12 @@ type column struct {
 	number func(*span.Span) int64
 }
 
-// spanColumns are the fourteen columns in their order in the file, which is a contract with every reader of a lake.
-func spanColumns() []column {
+// spanColumns are the columns in their order in the file, which is a contract with every reader of a lake: columns are only
+// ever added at the end.
+func spanColumns() []column { return append(firstColumns(), addedColumns()...) }
+
+// firstColumns are the fourteen that every producer writes.
+func firstColumns() []column {
 	var (
 		text, i32, i64 = parquet.Types.ByteArray, parquet.Types.Int32, parquet.Types.Int64
 		utf8           = schema.StringLogicalType{}
@@ -67,6 +73,55 @@ func spanColumns() []column {
 			text: func(s *span.Span) string { return s.Events }},
 		{name: "resource_attributes", physical: text, logical: utf8, empty: "{}", dictionary: true,
 			text: func(s *span.Span) string { return s.ResourceAttributes }},
+	}
+}
+
+// addedColumns hold the rest of an OTLP span. They are all nullable, so that what a sender left out reads as it does in a file
+// that has no such column: as null. Readers cannot skip by them, for spans of any scope are in any row group.
+func addedColumns() []column {
+	return []column{
+		addedText("links", func(s *span.Span) string { return s.Links }),
+		addedText("trace_state", func(s *span.Span) string { return s.TraceState }).repeating(),
+		addedCount("trace_flags", func(s *span.Span) uint32 { return s.Flags }),
+		addedCount("dropped_attributes_count", func(s *span.Span) uint32 { return s.DroppedAttributesCount }),
+		addedCount("dropped_events_count", func(s *span.Span) uint32 { return s.DroppedEventsCount }),
+		addedCount("dropped_links_count", func(s *span.Span) uint32 { return s.DroppedLinksCount }),
+		addedText("scope_name", func(s *span.Span) string { return s.ScopeName }).repeating(),
+		addedText("scope_version", func(s *span.Span) string { return s.ScopeVersion }).repeating(),
+		addedText("scope_attributes", func(s *span.Span) string { return s.ScopeAttributes }).repeating(),
+		addedText("scope_schema_url", func(s *span.Span) string { return s.ScopeSchemaURL }).repeating(),
+		addedCount("scope_dropped_attributes_count", func(s *span.Span) uint32 { return s.ScopeDroppedAttributesCount }),
+		addedText("resource_schema_url", func(s *span.Span) string { return s.ResourceSchemaURL }).repeating(),
+		addedCount("resource_dropped_attributes_count", func(s *span.Span) uint32 { return s.ResourceDroppedAttributesCount }),
+		{name: "otlp", physical: parquet.Types.ByteArray, logical: schema.NoLogicalType{}, binary: true, nullable: true,
+			text: func(s *span.Span) string { return s.OTLP }},
+	}
+}
+
+func addedText(name string, text func(*span.Span) string) column {
+	return column{name: name, physical: parquet.Types.ByteArray, logical: schema.StringLogicalType{}, nullable: true, text: text}
+}
+
+// addedCount is a column of 64 bits with a sign, since not every reader knows numbers without one.
+func addedCount(name string, count func(*span.Span) uint32) column {
+	return column{name: name, physical: parquet.Types.Int64, logical: schema.NewIntLogicalType(64, true), nullable: true,
+		dictionary: true, number: func(s *span.Span) int64 { return int64(count(s)) }}
+}
+
+// repeating is the column with a dictionary.
+func (c column) repeating() column {
+	c.dictionary = true
+	return c
+}
+
+// encoding is how a column without a dictionary is stored. Beside PLAIN, both leave less after zstd and take no more time: 8.1 rather
+// than 9.0 bytes of a random id, 4.3 rather than 6.1 of a time. DuckDB, Arrow and Spark (from 3.3 on) read them.
+func (c *column) encoding() parquet.Encoding {
+	switch {
+	case c.physical == parquet.Types.ByteArray:
+		return parquet.Encodings.DeltaLengthByteArray
+	default:
+		return parquet.Encodings.DeltaBinaryPacked
 	}
 }
 
@@ -112,6 +167,9 @@ func writerProperties(columns []column) *parquet.WriterProperties {
 	for _, c := range columns {
 		properties = append(properties,
 			parquet.WithDictionaryFor(c.name, c.dictionary), parquet.WithStatsFor(c.name, c.statistics))
+		if !c.dictionary {
+			properties = append(properties, parquet.WithEncodingFor(c.name, c.encoding()))
+		}
 	}
 	var order []parquet.SortingColumn
 	for _, name := range []string{"trace_id", "start_time"} {

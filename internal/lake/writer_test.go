@@ -24,6 +24,7 @@ import (
 	"github.com/apache/arrow-go/v18/parquet/pqarrow"
 
 	"github.com/spanlake/spanlake/internal/span"
+	"github.com/spanlake/spanlake/internal/testkit"
 )
 
 func TestSpansComeBackAsTheyWentIn(t *testing.T) {
@@ -59,7 +60,7 @@ func TestSpansComeBackAsTheyWentIn(t *testing.T) {
 		t.Errorf("Write() = %+v", got)
 	}
 	table := readTable(t, root, got.Path)
-	if spans := spansOf(t, table); !slices.Equal(spans, want) {
+	if spans := testkit.ReadSpans(t, filepath.Join(root, got.Path)); !slices.Equal(spans, want) {
 		t.Errorf("got  %+v\nwant %+v", spans, want)
 	}
 
@@ -95,6 +96,20 @@ func TestSchemaIsTheContractOfTheLake(t *testing.T) {
 		{Name: "attributes", Type: arrow.BinaryTypes.String},
 		{Name: "events", Type: arrow.BinaryTypes.String},
 		{Name: "resource_attributes", Type: arrow.BinaryTypes.String},
+		{Name: "links", Type: arrow.BinaryTypes.String, Nullable: true},
+		{Name: "trace_state", Type: arrow.BinaryTypes.String, Nullable: true},
+		{Name: "trace_flags", Type: arrow.PrimitiveTypes.Int64, Nullable: true},
+		{Name: "dropped_attributes_count", Type: arrow.PrimitiveTypes.Int64, Nullable: true},
+		{Name: "dropped_events_count", Type: arrow.PrimitiveTypes.Int64, Nullable: true},
+		{Name: "dropped_links_count", Type: arrow.PrimitiveTypes.Int64, Nullable: true},
+		{Name: "scope_name", Type: arrow.BinaryTypes.String, Nullable: true},
+		{Name: "scope_version", Type: arrow.BinaryTypes.String, Nullable: true},
+		{Name: "scope_attributes", Type: arrow.BinaryTypes.String, Nullable: true},
+		{Name: "scope_schema_url", Type: arrow.BinaryTypes.String, Nullable: true},
+		{Name: "scope_dropped_attributes_count", Type: arrow.PrimitiveTypes.Int64, Nullable: true},
+		{Name: "resource_schema_url", Type: arrow.BinaryTypes.String, Nullable: true},
+		{Name: "resource_dropped_attributes_count", Type: arrow.PrimitiveTypes.Int64, Nullable: true},
+		{Name: "otlp", Type: arrow.BinaryTypes.Binary, Nullable: true},
 	}
 	got := readTable(t, root, path).Schema().Fields()
 	if !slices.EqualFunc(got, want, func(a, b arrow.Field) bool {
@@ -111,7 +126,7 @@ func TestRowsAreSortedIntoRowGroupsOfWholeTraces(t *testing.T) {
 	root := t.TempDir()
 	path := write(t, root, spans)
 
-	got := spansOf(t, readTable(t, root, path))
+	got := testkit.ReadSpans(t, filepath.Join(root, path))
 	if len(got) != traces*each {
 		t.Fatalf("%d rows, want %d", len(got), traces*each)
 	}
@@ -199,7 +214,7 @@ func TestStringsThatAreNotUTF8AreRepaired(t *testing.T) {
 	if err != nil || got.Repaired != 2 {
 		t.Fatalf("Write() = %+v, %v; want 2 repaired strings", got, err)
 	}
-	read := spansOf(t, readTable(t, root, got.Path))
+	read := testkit.ReadSpans(t, filepath.Join(root, got.Path))
 	if read[0].Attributes != "{\"a\":\"\uFFFD!\"}" || read[0].StatusMessage != "\uFFFD" || read[1].Name != spans[1].Name {
 		t.Errorf("read %q, %q and %q", read[0].Attributes, read[0].StatusMessage, read[1].Name)
 	}
@@ -209,7 +224,7 @@ func TestEmptyTextsOfJSONColumnsBecomeJSON(t *testing.T) {
 	spans := makeSpans(1, 1)
 	spans[0].Attributes, spans[0].Events, spans[0].ResourceAttributes = "", "", ""
 	root := t.TempDir()
-	read := spansOf(t, readTable(t, root, write(t, root, spans)))
+	read := testkit.ReadSpans(t, filepath.Join(root, write(t, root, spans)))
 	if got := read[0].Attributes + read[0].Events + read[0].ResourceAttributes; got != "{}[]{}" {
 		t.Errorf("read %s", got)
 	}
@@ -258,7 +273,7 @@ func TestWriteSortedTakesPartsThatReuseTheirMemory(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if read := spansOf(t, readTable(t, root, got.Path)); !slices.Equal(read, want) {
+	if read := testkit.ReadSpans(t, filepath.Join(root, got.Path)); !slices.Equal(read, want) {
 		t.Errorf("read %d spans, not the %d that were written", len(read), len(want))
 	}
 	if groups := rowGroups(t, root, got.Path); len(groups) != 3 {
@@ -453,36 +468,4 @@ func columnOf[A arrow.Array](t *testing.T, table arrow.Table, name string) A {
 		t.Fatal(err)
 	}
 	return joined.(A)
-}
-
-// spansOf reads spans back, null being the empty string.
-func spansOf(t *testing.T, table arrow.Table) []span.Span {
-	t.Helper()
-	text := func(name string) func(i int) string {
-		column := columnOf[*array.String](t, table, name)
-		return func(i int) string {
-			if column.IsNull(i) {
-				return ""
-			}
-			return strings.Clone(column.Value(i))
-		}
-	}
-	var (
-		spanID, traceID, parent = text("span_id"), text("trace_id"), text("parent_span_id")
-		service, name, message  = text("service_name"), text("name"), text("status_message")
-		attributes, events      = text("attributes"), text("events")
-		resource                = text("resource_attributes")
-		kind, status            = columnOf[*array.Int8](t, table, "span_kind"), columnOf[*array.Int8](t, table, "status_code")
-		start, end              = columnOf[*array.Timestamp](t, table, "start_time"), columnOf[*array.Timestamp](t, table, "end_time")
-		spans                   = make([]span.Span, table.NumRows())
-	)
-	for i := range spans {
-		spans[i] = span.Span{
-			TraceID: traceID(i), SpanID: spanID(i), ParentSpanID: parent(i), ServiceName: service(i), Name: name(i),
-			Kind: span.Kind(kind.Value(i)), StatusCode: span.StatusCode(status.Value(i)), StatusMessage: message(i),
-			StartTime: time.Unix(0, int64(start.Value(i))).UTC(), EndTime: time.Unix(0, int64(end.Value(i))).UTC(),
-			Attributes: attributes(i), Events: events(i), ResourceAttributes: resource(i),
-		}
-	}
-	return spans
 }

@@ -110,7 +110,8 @@ func (l *Log) room(size int64) error {
 		l.mu.Lock()
 		used := l.counters.liveBytes + l.written.Load()
 		l.mu.Unlock()
-		if used+size > l.opts.MaxBytes {
+		// Until the next checkpoint it takes room in the journal as well.
+		if used+2*size+commitOverhead+pageSize > l.opts.MaxBytes {
 			l.wantCheckpoint() // empties the journal
 			return &FullError{Path: l.path, Reason: WALSize, Setting: "--max-wal-size", Used: used, Limit: l.opts.MaxBytes}
 		}

@@ -1,0 +1,154 @@
+package hot
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"runtime"
+	"testing"
+	"time"
+
+	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
+
+	"github.com/spanlake/spanlake/internal/otlpwire"
+	"github.com/spanlake/spanlake/internal/span"
+)
+
+// benchRequests are requests with so many spans in all: random ids, ten spans a trace, ten attributes and a prompt of 300 bytes.
+func benchRequests(b testing.TB, spans, perRequest int) []span.Request {
+	b.Helper()
+	random := rand.New(rand.NewPCG(1, 2))
+	prompt := make([]byte, 300)
+	for i := range prompt {
+		prompt[i] = 'a' + byte(random.IntN(26))
+	}
+	var trace [16]byte
+	made := 0
+	requests := make([]span.Request, 0, spans/perRequest)
+	for n := range spans / perRequest {
+		all := make([]*tracepb.Span, perRequest)
+		for i := range all {
+			id := make([]byte, 8)
+			fill(random, id)
+			edits := []func(*tracepb.Span){named(fmt.Sprint("operation ", random.IntN(50)))}
+			for a := range 9 {
+				edits = append(edits, withText(fmt.Sprint("attribute.", a), fmt.Sprint("value ", random.IntN(1000))))
+			}
+			if made%10 == 0 {
+				fill(random, trace[:])
+			} else {
+				edits = append(edits, childOf(made))
+			}
+			edits = append(edits, withText("gen_ai.prompt", string(prompt)))
+			all[i] = otlpSpan(1, made, edits...)
+			all[i].TraceId, all[i].SpanId = append([]byte{}, trace[:]...), id
+			made++
+		}
+		requests = append(requests, newRequest(b, n+1, fmt.Sprint("service-", n%5), all...))
+	}
+	return requests
+}
+
+func fill(random *rand.Rand, id []byte) {
+	for i := range id {
+		id[i] = byte(random.Uint32())
+	}
+}
+
+func heapBytes() float64 {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return float64(m.HeapAlloc)
+}
+
+// BenchmarkAdd says what a span costs before it is acknowledged, and how much memory it takes.
+func BenchmarkAdd(b *testing.B) {
+	for _, perRequest := range []int{1000, 100, 10, 1} {
+		b.Run(fmt.Sprint(perRequest, "_spans_a_request"), func(b *testing.B) {
+			const spans = 100_000
+			requests := benchRequests(b, spans, perRequest)
+			var s *Store
+			before := heapBytes()
+			for b.Loop() {
+				s = NewStore(newMemoryLog(), Options{})
+				for i := range requests {
+					s.Add(requests[i : i+1])
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/spans, "ns/span")
+			b.ReportMetric((heapBytes()-before)/spans, "bytes/span")
+			runtime.KeepAlive(s)
+			runtime.KeepAlive(requests)
+		})
+	}
+}
+
+// BenchmarkQueries says how long questions take at a million spans.
+func BenchmarkQueries(b *testing.B) {
+	for _, perRequest := range []int{1000, 10} {
+		s, traces := millionSpans(b, perRequest)
+		failed, name := span.StatusError, "operation 7"
+		for what, ask := range map[string]func() error{
+			"trace":    func() error { _, err := s.Trace(b.Context(), traces[rand.IntN(len(traces))]); return err },
+			"unknown":  func() error { _, err := s.Trace(b.Context(), traceID(1<<40)); return err },
+			"roots":    func() error { _, err := s.Roots(b.Context(), span.Filter{}, 50); return err },
+			"by_name":  func() error { _, err := s.Roots(b.Context(), span.Filter{Name: name}, 50); return err },
+			"failed":   func() error { _, err := s.Roots(b.Context(), span.Filter{StatusCode: &failed}, 50); return err },
+			"maximum":  func() error { _, err := s.Roots(b.Context(), span.Filter{}, MaxRoots); return err },
+			"services": func() error { _, err := s.Services(b.Context()); return err },
+			"stats":    func() error { _, err := s.Stats(b.Context()); return err },
+		} {
+			b.Run(fmt.Sprintf("%d_spans_a_request/%s", perRequest, what), func(b *testing.B) {
+				for b.Loop() {
+					if err := ask(); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+		}
+	}
+}
+
+// millionSpans is a store of a million spans, every tenth of them a root, and traces whose requests its log has.
+func millionSpans(b *testing.B, perRequest int) (s *Store, traces []string) {
+	b.Helper()
+	log := newMemoryLog()
+	s = NewStore(log, Options{})
+	requests := benchRequests(b, 100_000, perRequest)
+	log.append(requests...)
+	var longest time.Duration
+	for n := range 10 {
+		for i, r := range requests {
+			if n > 0 {
+				r.ID, r.Data = requestID(n*len(requests)+i+1), otherTraces(b, r.Data, byte(n))
+			}
+			start := time.Now()
+			s.Add([]span.Request{r})
+			longest = max(longest, time.Since(start))
+		}
+		if n == 0 {
+			for _, block := range s.snapshot() {
+				for _, r := range block.rows[:min(100, len(block.rows))] {
+					traces = append(traces, fmt.Sprintf("%x", r.trace))
+				}
+			}
+		}
+	}
+	b.Logf("the longest Add took %v", longest)
+	return s, traces
+}
+
+// otherTraces is a request with other trace ids, which come first in an encoded span.
+func otherTraces(b *testing.B, data []byte, n byte) []byte {
+	b.Helper()
+	data = bytes.Clone(data)
+	for one, err := range otlpwire.Spans(data) {
+		if err != nil {
+			b.Fatal(err)
+		}
+		one.Span[2+int(n)] ^= 0xff
+	}
+	return data
+}
