@@ -74,13 +74,13 @@ func freePort(t *testing.T) string {
 // serveArgs start what takes spans in and indexes them.
 func serveArgs(args ...string) []string {
 	return append([]string{"serve", "--listen", "127.0.0.1:0", "--otlp-grpc", "127.0.0.1:0", "--otlp-http", "127.0.0.1:0",
-		"--memory", "256MB", "--poll-interval", "5s"}, args...)
+		"--memory", "256MB", "--max-request-size", "32MiB", "--poll-interval", "5s"}, args...)
 }
 
 // ingestArgs start what only takes spans in.
 func ingestArgs(args ...string) []string {
 	return append([]string{"ingest", "--ingest-listen", "127.0.0.1:0", "--otlp-grpc", "127.0.0.1:0", "--otlp-http", "127.0.0.1:0",
-		"--internal-listen", "127.0.0.1:0", "--memory", "256MB"}, args...)
+		"--internal-listen", "127.0.0.1:0", "--memory", "256MB", "--max-request-size", "32MiB"}, args...)
 }
 
 func (p place) serve(args ...string) *running {
