@@ -57,6 +57,7 @@ func exitCode(err error) int {
 		unusable *index.UnusableError
 		exposed  *otlp.ExposedError
 		held     *wal.LockedError
+		noLog    *wal.UnusableError
 	)
 	switch {
 	case err == nil:
@@ -67,7 +68,7 @@ func exitCode(err error) int {
 		return exitUsage
 	case errors.As(err, &locked), errors.As(err, &held):
 		return exitLocked
-	case errors.As(err, &unusable):
+	case errors.As(err, &unusable), errors.As(err, &noLog):
 		return exitUnusable
 	default:
 		return exitFailure
