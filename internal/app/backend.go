@@ -70,7 +70,7 @@ func (b *backend) Verify(ctx context.Context, found func(span.Difference)) (int,
 }
 
 // openBackend opens the index. in is nil unless this process takes spans in as well.
-func (a App) openBackend(ctx context.Context, role Role, metrics *api.Metrics, in *ingest) (*backend, error) {
+func (a App) openBackend(ctx context.Context, role Role, in *ingest) (*backend, error) {
 	x, err := a.openWhenRead(ctx, role)
 	if err != nil {
 		return nil, err
@@ -80,8 +80,12 @@ func (a App) openBackend(ctx context.Context, role Role, metrics *api.Metrics, i
 	if err := b.connect(a, in); err != nil {
 		return nil, errors.Join(err, x.Close())
 	}
-	b.follower = a.NewFollower(x, observer{metrics, b.unflushed})
 	return b, nil
+}
+
+// follow makes what follows the lake. It must be run, since it watches.
+func (b *backend) follow(a App, metrics *api.Metrics) {
+	b.follower = a.NewFollower(b.Index, observer{metrics, b.unflushed})
 }
 
 // connect finds the spans that are in no file yet: in this process, or in another one.
@@ -122,6 +126,16 @@ func (b *backend) run(ctx context.Context) {
 		running.Go(func() { b.unflushed.Run(ctx) })
 	}
 	running.Wait()
+}
+
+// catchUpTime is how long stopping waits for the last files to be indexed.
+const catchUpTime = time.Second
+
+// catchUp indexes what was flushed at last, so that commands which open the index find it. The next start would as well.
+func (b *backend) catchUp(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, catchUpTime)
+	defer cancel()
+	_, _ = b.follower.IndexNow(ctx, false) // the follower logs what is wrong
 }
 
 // close closes the index.

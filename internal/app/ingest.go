@@ -107,7 +107,7 @@ func (i *ingest) recover(ctx context.Context, role Role, metrics *api.Metrics) e
 	return nil
 }
 
-func (a App) newFlusher(role Role, log logOf, store flush.Hot, observer flush.Observer) (*flush.Flusher, error) {
+func (a App) newFlusher(role Role, log flush.Log, store flush.Hot, observer flush.Observer) (*flush.Flusher, error) {
 	writer, err := lake.NewWriter(a.Config.Lake)
 	if err != nil {
 		return nil, err

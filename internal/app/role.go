@@ -97,7 +97,7 @@ func (a App) play(ctx context.Context, cancel context.CancelFunc, role Role, ver
 	}
 	var b *backend
 	if role.Indexes() {
-		if b, err = a.openBackend(ctx, role, metrics, in); err != nil {
+		if b, err = a.openBackend(ctx, role, in); err != nil {
 			return stoppedEarly(ctx, err)
 		}
 		defer func() { err = errors.Join(err, b.close()) }()
@@ -126,6 +126,7 @@ func (a App) play(ctx context.Context, cancel context.CancelFunc, role Role, ver
 	var taking, running sync.WaitGroup
 	var failure error
 	if b != nil {
+		b.follow(a, metrics)
 		running.Go(func() { b.run(following) })
 	}
 	if in != nil {
@@ -135,6 +136,9 @@ func (a App) play(ctx context.Context, cancel context.CancelFunc, role Role, ver
 	cancel() // if it was the server that ended
 	taking.Wait()
 	err = errors.Join(err, failure)
+	if in != nil && b != nil {
+		b.catchUp(following)
+	}
 	unfollow()
 	running.Wait()
 	a.Log.Info("stopped")
