@@ -219,7 +219,7 @@ func noise(seed uint64, n int) string {
 	return string(text)
 }
 
-func attribute(key, value string) *commonpb.KeyValue {
+func withAttribute(key, value string) *commonpb.KeyValue {
 	return &commonpb.KeyValue{Key: key, Value: &commonpb.AnyValue{Value: &commonpb.AnyValue_StringValue{StringValue: value}}}
 }
 
