@@ -106,8 +106,7 @@ func FuzzEncode(f *testing.F) {
 		s.Attributes, s.Events, s.Links = attributes, events, links
 		b, err := otlpwire.Encode(&s)
 		if err != nil {
-			var column *otlpwire.ColumnError
-			if !errors.As(err, &column) {
+			if _, ok := errors.AsType[*otlpwire.ColumnError](err); !ok {
 				t.Fatalf("%T %v", err, err)
 			}
 			return
