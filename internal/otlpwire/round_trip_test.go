@@ -194,10 +194,6 @@ func checkAgainstLibrary(t rapid.TB, raw []byte) {
 	checkSpans(t, clean, &got)
 }
 
-func lost(r *otlpwire.Report) bool {
-	return r.DroppedAttributes+r.DroppedEvents+r.DroppedLinks+r.TruncatedValues > 0
-}
-
 // checkSpans checks that spans come out as the library reads them.
 func checkSpans(t rapid.TB, clean []byte, request *coltracepb.ExportTraceServiceRequest) {
 	t.Helper()
