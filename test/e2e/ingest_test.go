@@ -99,6 +99,11 @@ func (p place) wal() string { return filepath.Join(p.folder, ".dbdata", "sqlite"
 // dial connects to OTLP over gRPC.
 func (r *running) dial(options ...grpc.DialOption) collector.TraceServiceClient {
 	r.t.Helper()
+	return collector.NewTraceServiceClient(r.connect(options...))
+}
+
+func (r *running) connect(options ...grpc.DialOption) *grpc.ClientConn {
+	r.t.Helper()
 	if len(options) == 0 {
 		options = append(options, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	}
@@ -107,7 +112,7 @@ func (r *running) dial(options ...grpc.DialOption) collector.TraceServiceClient 
 		r.t.Fatal(err)
 	}
 	r.t.Cleanup(func() { _ = connection.Close() })
-	return collector.NewTraceServiceClient(connection)
+	return connection
 }
 
 // answer is what an HTTP request got.
