@@ -25,13 +25,14 @@ import (
 
 func newBenchCommand() *cobra.Command {
 	bench := &cobra.Command{
-		Use:     "bench",
-		Short:   "Measure Spanlake on this machine",
-		Example: "  spanlake bench index --spans 10m --memory 256MB\n  spanlake bench follow --spans 10m --memory 256MB",
-		Args:    noCommand,
-		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Use:   "bench",
+		Short: "Measure Spanlake on this machine",
+		Example: "  spanlake bench index --spans 10m --memory 256MB\n  spanlake bench follow --spans 10m --memory 256MB\n" +
+			"  spanlake bench ingest --spans 10m --memory 256MB",
+		Args: noCommand,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	bench.AddCommand(newBenchIndexCommand(), newBenchFollowCommand(), newBenchPartCommand())
+	bench.AddCommand(newBenchIndexCommand(), newBenchFollowCommand(), newBenchIngestCommand(), newBenchPartCommand())
 	return bench
 }
 

@@ -15,6 +15,8 @@ func newKeysCommand() *cobra.Command {
 		Short: "Make, list and revoke the API keys of those who send spans",
 		Long: "Keys are what clients send as `authorization: Bearer KEY` or `x-junjo-api-key: KEY`. As soon as one exists, no span is\n" +
 			"taken without one. A running server notices what is changed here within a second or two.",
+		Example: "  spanlake keys create my-agent\n" +
+			"  spanlake keys revoke my-agent",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -67,7 +69,9 @@ func newKeysListCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "List the keys by name",
-		Args:  cobra.NoArgs,
+		Example: "  spanlake keys list\n" +
+			"  spanlake keys list --json",
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, err := newSession(cmd)
 			if err != nil {
@@ -98,9 +102,10 @@ func newKeysListCommand() *cobra.Command {
 
 func newKeysRevokeCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "revoke NAME",
-		Short: "Let a key be refused from now on",
-		Args:  cobra.ExactArgs(1),
+		Use:     "revoke NAME",
+		Short:   "Let a key be refused from now on",
+		Example: "  spanlake keys revoke my-agent",
+		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			s, err := newSession(cmd)
 			if err != nil {

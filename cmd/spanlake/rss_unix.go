@@ -3,6 +3,7 @@
 package main
 
 import (
+	"os"
 	"runtime"
 	"syscall"
 )
@@ -13,6 +14,19 @@ func peakRSS() int64 {
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
 		return 0
 	}
+	return maxRSS(&usage)
+}
+
+// peakOfEnded is the same of a process that has ended.
+func peakOfEnded(state *os.ProcessState) int64 {
+	usage, ok := state.SysUsage().(*syscall.Rusage)
+	if !ok {
+		return 0
+	}
+	return maxRSS(usage)
+}
+
+func maxRSS(usage *syscall.Rusage) int64 {
 	if runtime.GOOS == "darwin" || runtime.GOOS == "ios" {
 		return int64(usage.Maxrss) //nolint:unconvert // bytes there, kilobytes elsewhere (getrusage(2)); 32 bits on some systems
 	}

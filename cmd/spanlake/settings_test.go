@@ -67,6 +67,31 @@ func TestWrongValuesNameTheSettingTheValueAndWhatIsAllowed(t *testing.T) {
 		"max-file-footer":     {"0", "big"},
 		"max-file-page":       {"0", "big"},
 		"max-file-time":       {"0", "500ms", "2h"},
+		"otlp-grpc":           {"4317", "localhost:grpc"},
+		"otlp-http":           {"4318", "no"},
+		"ingest-listen":       {"off", "1324"},
+		"internal-listen":     {"50052"},
+		"internal-server":     {"http://127.0.0.1:50052"},
+		"max-request-size":    {"1KB", "2GiB"},
+		"max-attribute-size":  {"100", "huge"},
+		"max-attributes":      {"0", "many"},
+		"max-attribute-depth": {"0", "65"},
+		"wal":                 {"nul\x00byte"},
+		"wal-sync":            {"off", "FULL"},
+		"max-wal-size":        {"1MB", "all"},
+		"min-free-disk":       {"-1", "some"},
+		"flush-max-rows":      {"0", "1e6"},
+		"flush-max-mb":        {"0", "64MB"},
+		"flush-max-age":       {"0", "169h"},
+		"flush-min-rows":      {"-1"},
+		"flush-interval":      {"0", "2h"},
+		"keys-file":           {"nul\x00byte"},
+		"api-keys":            {"tooshort"},
+		"insecure":            {"maybe"},
+		"tls-cert":            {"nul\x00byte"},
+		"tls-key":             {"nul\x00byte"},
+		"tls-client-ca":       {"nul\x00byte"},
+		"cors-origins":        {"example.com"},
 	}
 	t.Chdir(t.TempDir())
 	for _, setting := range config.Settings() {
@@ -75,17 +100,24 @@ func TestWrongValuesNameTheSettingTheValueAndWhatIsAllowed(t *testing.T) {
 			t.Errorf("no wrong value of --%s is tried", setting.Flag)
 		}
 		for _, value := range values {
-			runPlain(t, "services", "--"+setting.Flag, value).fails(exitUsage, "--"+setting.Flag, setting.Env, shown(value), setting.Allowed)
+			command, quoted := "services", shown(value)
+			if setting.Ingest {
+				command = "serve"
+			}
+			if setting.Secret {
+				quoted = "(not shown)"
+			}
+			runPlain(t, command, "--"+setting.Flag+"="+value).fails(exitUsage, "--"+setting.Flag, setting.Env, quoted, setting.Allowed)
 			if strings.ContainsRune(value, 0) {
 				continue // no environment variable can have this
 			}
 			t.Setenv(setting.Env, value)
-			runPlain(t, "services").fails(exitUsage, setting.Env+" in the environment", "--"+setting.Flag, shown(value), setting.Allowed)
+			runPlain(t, "services").fails(exitUsage, setting.Env+" in the environment", "--"+setting.Flag, quoted, setting.Allowed)
 			t.Setenv(setting.Env, "")
 			if err := os.WriteFile(".env", []byte(setting.Env+"="+value+"\n"), 0o644); err != nil {
 				t.Fatal(err)
 			}
-			runPlain(t, "services").fails(exitUsage, setting.Env+" in .env", "--"+setting.Flag, shown(value), setting.Allowed)
+			runPlain(t, "services").fails(exitUsage, setting.Env+" in .env", "--"+setting.Flag, quoted, setting.Allowed)
 			if err := os.Remove(".env"); err != nil {
 				t.Fatal(err)
 			}

@@ -41,6 +41,12 @@ func TestWrongUse(t *testing.T) {
 		{"sample --end yesterday", []string{"--end", `"yesterday"`, "2026-11-01T00:00:00Z"}},
 		{"sample --seed -1", []string{"--seed", `"-1"`}},
 		{"bench index --spans none", []string{"--spans", `"none"`}},
+		{"bench ingest extra", []string{`"extra"`, "spanlake bench ingest --help"}},
+		{"bench ingest --spans 101m", []string{"--spans", `"101m"`, "from 1 to 100m"}},
+		{"bench ingest --rate 0", []string{"--rate", `"0"`, "from 1 to 100m"}},
+		{"bench ingest --clients 0", []string{"--clients 0", "from 1 to 64"}},
+		{"bench ingest --paced-time -1s", []string{"--paced-time -1s", "from 0s to 24h"}},
+		{"bench ingest --wal-sync off", []string{"--wal-sync", `"off"`, "full or normal"}},
 	} {
 		t.Run(test.command, func(t *testing.T) {
 			home := t.TempDir()

@@ -171,8 +171,16 @@ func securitySettings() []Setting {
 			Usage: "certificates by which clients must be signed, PEM", Allowed: "a path",
 			set: optional(func(c *Config) *string { return &c.TLSClientCA })},
 		{Flag: "cors-origins", Env: "SPANLAKE_CORS_ORIGINS", Default: "",
-			Usage: "web pages that may send spans over HTTP", Allowed: "origins such as https://*.example.com, separated by commas",
-			set: func(c *Config, value string) error { c.CORSOrigins = list(value); return nil }},
+			Usage: "web pages that may send spans over HTTP", Allowed: "origins such as https://*.example.com, or *, separated by commas",
+			set: func(c *Config, value string) error {
+				c.CORSOrigins = list(value)
+				for _, origin := range c.CORSOrigins {
+					if origin != "*" && !strings.Contains(origin, "://") {
+						return errNotAllowed
+					}
+				}
+				return nil
+			}},
 	}
 }
 

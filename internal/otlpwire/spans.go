@@ -53,7 +53,7 @@ func Spans(data []byte) iter.Seq2[*Span, error] {
 				continue
 			}
 			content := request.data()
-			s.Resource, s.ResourceSchemaURL, s.resourceOrigin = nil, nil, new(origin)
+			s.Resource, s.ResourceSchemaURL, s.resourceOrigin = nil, nil, nil
 			if err := s.readResource(content); err != nil {
 				yield(nil, err)
 				return
@@ -95,7 +95,7 @@ func (s *Span) readResource(b []byte) error {
 
 // scope yields the spans of ScopeSpans and tells whether more are wanted.
 func (s *Span) scope(b []byte, yield func(*Span, error) bool) bool {
-	s.Scope, s.ScopeSchemaURL, s.scopeOrigin = nil, nil, new(origin)
+	s.Scope, s.ScopeSchemaURL, s.scopeOrigin = nil, nil, nil
 	f := fields{buf: b}
 	for f.next() {
 		if f.wire != protowire.BytesType {
@@ -115,6 +115,12 @@ func (s *Span) scope(b []byte, yield func(*Span, error) bool) bool {
 	for f := (fields{buf: b}); f.next(); {
 		if f.num != scopeSpansSpans || f.wire != protowire.BytesType {
 			continue
+		}
+		if s.resourceOrigin == nil {
+			s.resourceOrigin = new(origin)
+		}
+		if s.scopeOrigin == nil {
+			s.scopeOrigin = new(origin)
 		}
 		if err := s.read(f.data()); err != nil {
 			yield(nil, err)
