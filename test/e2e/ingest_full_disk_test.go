@@ -5,6 +5,7 @@ package e2e
 import (
 	"errors"
 	"net/http"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -175,6 +176,48 @@ func TestAFullDiskWhileSpansAreTakenIn(t *testing.T) {
 			r.end(syscall.SIGTERM)
 			c.assertKept(p)
 		})
+	}
+}
+
+// There is room for what the log writes and none for a file of the lake: spans are taken in, flushing fails and is tried
+// again by itself until it succeeds, and nothing is left of the attempts.
+func TestADiskThatIsTooFullForAFile(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t, "")
+	r := p.ingest("--flush-max-mb", "1000", "--flush-max-rows", "1000000")
+	c := r.tries()
+	c.send(400, 3000) // 2.4 MB
+	// SQLite's journal, which is as large now, begins anew when the log has been idle for a moment.
+	time.Sleep(2500 * time.Millisecond)
+	const size = 500_000
+	r.room(size)
+	if taken := c.send(10, 100); taken != 2 {
+		t.Fatalf("of 2 requests %d were taken\n%s", taken, r.stderr)
+	}
+	var failed *client.ServerError
+	if _, err := r.client.Flush(t.Context()); !errors.As(err, &failed) || !strings.Contains(err.Error(), p.lake) {
+		t.Fatalf("flush with files of %d bytes at most: %v, want an error that names the file", size, err)
+	}
+	if taken := c.send(10, 100); taken != 2 {
+		t.Errorf("after a flush that failed, of 2 requests %d were taken\n%s", taken, r.stderr)
+	}
+	if got := r.taking(); got.FlushFailures == 0 || !strings.Contains(got.LastFlushError, p.lake) || got.HotSpans != int64(len(c.kept)) {
+		t.Errorf("the status is %+v, want a failed flush and all %d spans shown", got, len(c.kept))
+	}
+	_, metrics := r.get("/metrics")
+	if metric(metrics, "spanlake_flush_failures") < 1 || metric(metrics, `spanlake_flush_total{result="failed"}`) < 1 {
+		t.Errorf("the failure is not counted\n%s", metrics)
+	}
+	if files := p.lakeFiles(); len(files) != 0 {
+		t.Errorf("the lake has %q", files)
+	}
+	r.room(0)
+	eventually(t, "the flush to be tried again", func() bool { return len(p.lakeFiles()) == 1 && r.taking().FlushFailures == 0 })
+	r.end(syscall.SIGTERM)
+	c.assertKept(p)
+	left, err := filepath.Glob(filepath.Join(p.lake, "*", "*", "*", ".*"))
+	if err != nil || len(left) != 0 {
+		t.Errorf("%q were left behind, %v", left, err)
 	}
 }
 
