@@ -106,6 +106,9 @@ func TestEveryOTLPSpanComesOutEqual(t *testing.T) {
 	}
 	r.flush()
 	r.untilEmpty()
+	if len(sent) < 200 {
+		t.Errorf("only %d spans were sent", len(sent))
+	}
 	sent.assertEqual(p)
 	r.untilHas("all files", int64(len(p.lakeFiles())), int64(len(sent)))
 	p.assertDuckDBReads()

@@ -57,8 +57,7 @@ func TestTheGoSDK(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		about, err := resource.New(t.Context(), resource.WithAttributes(attribute.String("service.name", name)), resource.WithTelemetrySDK(),
-			resource.WithSchemaURL("https://opentelemetry.io/schemas/1.37.0"))
+		about, err := resource.New(t.Context(), resource.WithAttributes(attribute.String("service.name", name)), resource.WithTelemetrySDK())
 		if err != nil {
 			t.Fatal(err)
 		}

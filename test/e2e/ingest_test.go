@@ -99,6 +99,11 @@ func (p place) wal() string { return filepath.Join(p.folder, ".dbdata", "sqlite"
 // dial connects to OTLP over gRPC.
 func (r *running) dial(options ...grpc.DialOption) collector.TraceServiceClient {
 	r.t.Helper()
+	return collector.NewTraceServiceClient(r.connect(options...))
+}
+
+func (r *running) connect(options ...grpc.DialOption) *grpc.ClientConn {
+	r.t.Helper()
 	if len(options) == 0 {
 		options = append(options, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	}
@@ -107,7 +112,7 @@ func (r *running) dial(options ...grpc.DialOption) collector.TraceServiceClient 
 		r.t.Fatal(err)
 	}
 	r.t.Cleanup(func() { _ = connection.Close() })
-	return collector.NewTraceServiceClient(connection)
+	return connection
 }
 
 // answer is what an HTTP request got.
@@ -201,10 +206,10 @@ func spansFrom(service string, first uint64, n, text int) *collector.ExportTrace
 		trace := append([]byte{0xab, 0, 0, 0, 0, 0, 0, 0}, id[:]...)
 		spans[i] = &tracepb.Span{TraceId: trace, SpanId: id[:], Name: "op", Kind: tracepb.Span_SPAN_KIND_CLIENT,
 			StartTimeUnixNano: now, EndTimeUnixNano: now + 1000 + uint64(i),
-			Attributes: []*commonpb.KeyValue{attribute("text", noise(first+uint64(i), text)), attribute("user", "somebody")}}
+			Attributes: []*commonpb.KeyValue{stringValue("text", noise(first+uint64(i), text)), stringValue("user", "somebody")}}
 	}
 	return &collector.ExportTraceServiceRequest{ResourceSpans: []*tracepb.ResourceSpans{{
-		Resource:   &resourcepb.Resource{Attributes: []*commonpb.KeyValue{attribute("service.name", service)}},
+		Resource:   &resourcepb.Resource{Attributes: []*commonpb.KeyValue{stringValue("service.name", service)}},
 		ScopeSpans: []*tracepb.ScopeSpans{{Scope: &commonpb.InstrumentationScope{Name: "e2e"}, Spans: spans}},
 	}}}
 }
@@ -219,7 +224,7 @@ func noise(seed uint64, n int) string {
 	return string(text)
 }
 
-func withAttribute(key, value string) *commonpb.KeyValue {
+func stringValue(key, value string) *commonpb.KeyValue {
 	return &commonpb.KeyValue{Key: key, Value: &commonpb.AnyValue{Value: &commonpb.AnyValue_StringValue{StringValue: value}}}
 }
 
