@@ -98,12 +98,13 @@ func newRoot() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "spanlake",
 		Short: "Keep OpenTelemetry traces in Parquet files and find them in milliseconds",
-		Long: "Spanlake indexes a folder tree of Parquet span files into DuckDB, so that services, traces and spans\n" +
-			"are listed in milliseconds. Settings come from flags, the environment or a .env file, in this order.",
-		Example: "  spanlake sample --traces 1000   # write a lake to play with\n" +
-			"  spanlake index                  # index it\n" +
-			"  spanlake services               # look at it\n" +
-			"  spanlake backend                # or follow it, and serve what is known",
+		Long: "Spanlake takes OpenTelemetry spans in over OTLP, keeps them in Parquet files that anything can read, and indexes these\n" +
+			"in DuckDB, so that services, traces and spans are listed in milliseconds. Settings come from flags, the environment\n" +
+			"or a .env file, in this order.",
+		Example: "  spanlake serve      # take spans in on ports 4317 and 4318, index them, answer on 1323\n" +
+			"  spanlake flush      # move what has arrived into the lake now\n" +
+			"  spanlake services   # look at it\n" +
+			"  spanlake sample     # write made-up traces to play with",
 		Version:       version(),
 		SilenceErrors: true,
 		SilenceUsage:  true,

@@ -24,7 +24,7 @@ func (m *Metrics) Ingest() {
 	m.ingest = ingestMetrics{
 		accepted:      vector("ingest_spans_accepted_total", "Spans that were acknowledged, by transport.", "transport"),
 		acceptedBytes: vector("ingest_bytes_accepted_total", "Uncompressed OTLP that was acknowledged, by transport.", "transport"),
-		refused:       vector("ingest_spans_refused_total", "Spans, or requests whose spans were not counted, that were not kept, by reason.", "reason"),
+		refused:       vector("ingest_spans_refused_total", "Spans that were not kept, by reason; a request that was refused before its spans were counted counts as one.", "reason"),
 		repaired:      vector("ingest_repairs_total", "Values that were changed to be kept: text that was not UTF-8, and what exceeded a limit.", "what"),
 		flushes:       vector("flush_total", "Files that were flushed, and attempts that failed, by how they ended.", "result"),
 		flushedSpans:  counter("flush_spans_total", "Spans that were moved into files of the lake."),
@@ -45,9 +45,9 @@ func (m *Metrics) Accepted(transport string, spans, bytes int) {
 	m.ingest.acceptedBytes.WithLabelValues(transport).Add(float64(bytes))
 }
 
-// Refused counts spans that were not kept.
+// Refused counts spans that were not kept. A request whose spans were not counted counts as one: nobody must miss it.
 func (m *Metrics) Refused(reason string, spans int) {
-	m.ingest.refused.WithLabelValues(reason).Add(float64(spans))
+	m.ingest.refused.WithLabelValues(reason).Add(float64(max(spans, 1)))
 }
 
 // Repaired counts values that were changed.
