@@ -228,6 +228,16 @@ func (l *Log) Close(ctx context.Context) error {
 	}
 }
 
+// usable tells whether the log is still open.
+func (l *Log) usable() error {
+	select {
+	case <-l.closing:
+		return ErrClosed
+	default:
+		return nil
+	}
+}
+
 // keyOf is the key of a request in the database: the first 8 bytes of its id, which are its time in milliseconds and a
 // counter. They fit an int64 until the year 6429; what does not is beyond every key.
 func keyOf(id span.RequestID) int64 {

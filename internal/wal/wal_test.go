@@ -188,8 +188,14 @@ func TestClosing(t *testing.T) {
 			t.Errorf("%s is left: %v", suffix, err)
 		}
 	}
-	if _, _, err := f.BeginFlush(t.Context(), 1, 1); err == nil {
-		t.Error("a flush begins in a closed log")
+	if _, _, err := f.BeginFlush(t.Context(), 1, 1); !errors.Is(err, ErrClosed) {
+		t.Errorf("a flush in a closed log: %v", err)
+	}
+	if _, err := f.Request(t.Context(), lastID); !errors.Is(err, ErrClosed) {
+		t.Errorf("a request of a closed log: %v", err)
+	}
+	if err := f.Published(t.Context(), 1); !errors.Is(err, ErrClosed) {
+		t.Errorf("a mark in a closed log: %v", err)
 	}
 	f = openFixture(t, f.path)
 	stored := f.spans()
