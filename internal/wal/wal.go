@@ -43,7 +43,8 @@ type Options struct {
 	// MaxBytes bounds what the log takes on disk: the pages in use and SQLite's own journal beside them. 0 is no bound.
 	MaxBytes int64
 	// MinFreeDisk is how many bytes must stay free on the file system for a request to be taken. It is also the reserve from
-	// which flushes are marked and released, so that a log which takes no more requests still empties.
+	// which flushes are marked and released, so that a log which takes no more requests still empties: that takes 32 MiB at
+	// most, and the file in the lake.
 	MinFreeDisk int64
 	// Committed gets the requests of a commit, in order, once they are durable, and before Append returns or BeginFlush sees
 	// them. It must not call the log. Data is as it was given to Append.
