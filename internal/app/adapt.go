@@ -73,4 +73,5 @@ func (f files) Path(service string, flush span.Flush) (string, error) {
 // nobody is shown unflushed spans.
 type nobody struct{}
 
+// Publish shows nothing.
 func (nobody) Publish(span.RequestID, span.RequestID, string) {}

@@ -102,8 +102,8 @@ type Flusher struct {
 
 // request is a call of Flush.
 type request struct {
-	ctx  context.Context
-	done chan answer
+	flush func(*Flusher) (span.Flushed, error)
+	done  chan answer
 }
 
 type answer struct {
@@ -162,7 +162,7 @@ func (f *Flusher) Failing() (times int64, err error) {
 
 // Flush moves everything that is in the log now into the lake, and waits for it.
 func (f *Flusher) Flush(ctx context.Context) (span.Flushed, error) {
-	r := &request{ctx: ctx, done: make(chan answer, 1)}
+	r := &request{flush: func(f *Flusher) (span.Flushed, error) { return f.all(ctx) }, done: make(chan answer, 1)}
 	select {
 	case f.requests <- r:
 	case <-ctx.Done():
@@ -191,7 +191,7 @@ func (f *Flusher) Run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case r := <-f.requests:
-			flushed, err := f.all(r.ctx)
+			flushed, err := r.flush(f)
 			r.done <- answer{flushed, err}
 		case <-retry:
 			f.cycle(ctx, true)
