@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"runtime"
 	"slices"
 	"strings"
@@ -181,4 +182,26 @@ func TestMergingHasABound(t *testing.T) {
 	if !errors.Is(err, otlpwire.ErrMalformed) || !strings.Contains(err.Error(), "merged") {
 		t.Error(err)
 	}
+}
+
+// TestRememberedTextsHaveABound: a client that sends another resource each time does not fill the memory.
+func TestRememberedTextsHaveABound(t *testing.T) {
+	var converter otlpwire.Converter
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	for i := range 20_000 {
+		request := withResource(withSpans(&tracepb.Span{}))
+		name := fmt.Sprintf("service-%d-%s", i, strings.Repeat("x", 1000))
+		request.ResourceSpans[0].Resource.Attributes = append(request.ResourceSpans[0].Resource.Attributes, text("service.name", name))
+		if got := convert(t, &converter, marshal(t, request))[0]; got.ServiceName != name || got.ResourceAttributes != `{"service.name":"`+name+`"}` {
+			t.Fatalf("the texts of another resource: %+v", got)
+		}
+	}
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	if grown := int64(after.HeapAlloc) - int64(before.HeapAlloc); grown > 12<<20 {
+		t.Errorf("%d MiB are remembered", grown>>20)
+	}
+	runtime.KeepAlive(&converter)
 }
