@@ -45,7 +45,7 @@ type Server struct {
 	budget  *budget
 	// large is held while a large request is checked.
 	large    chan struct{}
-	decoders decoders
+	decoders *decoders
 
 	grpc                       *grpc.Server
 	http                       *http.Server
@@ -65,7 +65,7 @@ func New(ctx context.Context, options Options, sink Sink) (*Server, error) {
 	}
 	options = options.withDefaults()
 	s := &Server{options: options, sink: sink, log: options.Log, budget: newBudget(options.InFlightBytes), large: make(chan struct{}, 1),
-		failed: make(chan error, 2)}
+		decoders: newDecoders(), failed: make(chan error, 2)}
 	s.notice = notice{log: options.Log, said: map[string]time.Time{}}
 	return s, nil
 }
