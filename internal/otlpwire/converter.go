@@ -110,11 +110,11 @@ func (c *Converter) shared(from *cache, message, schemaURL []byte, read func(*sh
 
 func (c *Converter) readResource(to *sharedTexts, message []byte) {
 	attributes := c.json.begin(c.attributes[:0])
-	f := fields{rest: message}
+	f := fields{buf: message}
 	for f.next() {
 		switch {
 		case f.num == resourceAttributes && f.wire == protowire.BytesType:
-			c.json.member(&attributes, f.data, 1)
+			c.json.member(&attributes, f.data(), 1)
 		case f.num == resourceDropped && f.wire == protowire.VarintType:
 			to.dropped = uint32(f.number)
 		default:
@@ -122,21 +122,21 @@ func (c *Converter) readResource(to *sharedTexts, message []byte) {
 		}
 	}
 	c.attributes = c.json.end(&attributes)
-	c.json.lossy = c.json.lossy || !f.ended()
+	c.json.lossy = c.json.lossy || !f.complete()
 	to.attributes = string(c.attributes)
 }
 
 func (c *Converter) readScope(to *sharedTexts, message []byte) {
 	attributes := c.json.begin(c.attributes[:0])
-	f := fields{rest: message}
+	f := fields{buf: message}
 	for f.next() {
 		switch {
 		case f.num == scopeName && f.wire == protowire.BytesType:
-			to.name = string(f.data)
+			to.name = string(f.data())
 		case f.num == scopeVersion && f.wire == protowire.BytesType:
-			to.version = string(f.data)
+			to.version = string(f.data())
 		case f.num == scopeAttributes && f.wire == protowire.BytesType:
-			c.json.member(&attributes, f.data, 1)
+			c.json.member(&attributes, f.data(), 1)
 		case f.num == scopeDropped && f.wire == protowire.VarintType:
 			to.dropped = uint32(f.number)
 		default:
@@ -144,7 +144,7 @@ func (c *Converter) readScope(to *sharedTexts, message []byte) {
 		}
 	}
 	c.attributes = c.json.end(&attributes)
-	c.json.lossy = c.json.lossy || !f.ended()
+	c.json.lossy = c.json.lossy || !f.complete()
 	to.attributes = string(c.attributes)
 }
 
@@ -154,7 +154,7 @@ func (c *Converter) fields(s *Span, out *span.Span) {
 	c.events, c.links = append(c.events[:0], '['), append(c.links[:0], '[')
 	c.text = c.text[:0]
 	var traceState, statusMessage []byte
-	f := fields{rest: s.Span}
+	f := fields{buf: s.Span}
 	for f.next() {
 		known := false
 		switch f.wire {
@@ -162,18 +162,18 @@ func (c *Converter) fields(s *Span, out *span.Span) {
 			known = true
 			switch f.num {
 			case spanAttributes:
-				c.json.member(&attributes, f.data, 1)
+				c.json.member(&attributes, f.data(), 1)
 			case spanEvents:
-				c.events = c.event(comma(c.events), f.data)
+				c.events = c.event(comma(c.events), f.data())
 			case spanLinks:
-				c.links = c.link(comma(c.links), f.data)
+				c.links = c.link(comma(c.links), f.data())
 			case spanTraceState:
-				traceState = f.data
+				traceState = f.data()
 			case spanStatus:
-				statusMessage = c.status(f.data)
+				statusMessage = c.status(f.data())
 			case spanParentSpanID:
 				// An id of zeros is no parent, but it is not nothing.
-				c.json.lossy = c.json.lossy || !s.HasParent && len(f.data) > 0
+				c.json.lossy = c.json.lossy || !s.HasParent && len(f.data()) > 0
 			case spanTraceID, spanSpanID, spanName:
 			default:
 				known = false
@@ -190,7 +190,7 @@ func (c *Converter) fields(s *Span, out *span.Span) {
 		}
 		c.json.lossy = c.json.lossy || !known
 	}
-	c.json.lossy = c.json.lossy || !f.ended()
+	c.json.lossy = c.json.lossy || !f.complete()
 	c.attributes = c.json.end(&attributes)
 	c.events, c.links = append(c.events, ']'), append(c.links, ']')
 
@@ -222,17 +222,17 @@ func droppedCount(f *fields, out *span.Span) bool {
 
 // status returns the message; the code is one of the light fields.
 func (c *Converter) status(b []byte) (message []byte) {
-	f := fields{rest: b}
+	f := fields{buf: b}
 	for f.next() {
 		switch {
 		case f.num == statusMessage && f.wire == protowire.BytesType:
-			message = f.data
+			message = f.data()
 		case f.num == statusCode && f.wire == protowire.VarintType:
 		default:
 			c.json.lossy = true
 		}
 	}
-	c.json.lossy = c.json.lossy || !f.ended()
+	c.json.lossy = c.json.lossy || !f.complete()
 	return message
 }
 
@@ -249,22 +249,22 @@ func (c *Converter) event(out, b []byte) []byte {
 	attributes := c.json.begin(c.text[:0])
 	var name []byte
 	var nanos, dropped uint64
-	f := fields{rest: b}
+	f := fields{buf: b}
 	for f.next() {
 		switch {
 		case f.num == eventName && f.wire == protowire.BytesType:
-			name = f.data
+			name = f.data()
 		case f.num == eventTime && f.wire == protowire.Fixed64Type:
 			nanos = f.number
 		case f.num == eventAttributes && f.wire == protowire.BytesType:
-			c.json.member(&attributes, f.data, 1)
+			c.json.member(&attributes, f.data(), 1)
 		case f.num == eventDropped && f.wire == protowire.VarintType:
 			dropped = uint64(uint32(f.number))
 		default:
 			c.json.lossy = true
 		}
 	}
-	c.json.lossy = c.json.lossy || !f.ended()
+	c.json.lossy = c.json.lossy || !f.complete()
 	c.text = c.json.end(&attributes)
 	out = appendString(append(out, `{"name":`...), name)
 	out = strconv.AppendUint(append(out, `,"time_nanos":`...), nanos, 10)
@@ -278,17 +278,17 @@ func (c *Converter) link(out, b []byte) []byte {
 	attributes := c.json.begin(c.text[:0])
 	var traceID, spanID, traceState []byte
 	var dropped, flags uint64
-	f := fields{rest: b}
+	f := fields{buf: b}
 	for f.next() {
 		switch {
 		case f.num == linkTraceID && f.wire == protowire.BytesType:
-			traceID = f.data
+			traceID = f.data()
 		case f.num == linkSpanID && f.wire == protowire.BytesType:
-			spanID = f.data
+			spanID = f.data()
 		case f.num == linkTraceState && f.wire == protowire.BytesType:
-			traceState = f.data
+			traceState = f.data()
 		case f.num == linkAttributes && f.wire == protowire.BytesType:
-			c.json.member(&attributes, f.data, 1)
+			c.json.member(&attributes, f.data(), 1)
 		case f.num == linkDropped && f.wire == protowire.VarintType:
 			dropped = uint64(uint32(f.number))
 		case f.num == linkFlags && f.wire == protowire.Fixed32Type:
@@ -297,7 +297,7 @@ func (c *Converter) link(out, b []byte) []byte {
 			c.json.lossy = true
 		}
 	}
-	c.json.lossy = c.json.lossy || !f.ended()
+	c.json.lossy = c.json.lossy || !f.complete()
 	c.text = c.json.end(&attributes)
 	out = hexString(append(out, `{"trace_id":`...), traceID)
 	out = hexString(append(out, `,"span_id":`...), spanID)

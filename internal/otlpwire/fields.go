@@ -2,86 +2,96 @@ package otlpwire
 
 import "google.golang.org/protobuf/encoding/protowire"
 
-// fields iterates over the fields of a message. It stops at the end, or where the rest is malformed.
+// fields iterates over the fields of a message. It stops at the end, or where the rest is malformed. It keeps offsets
+// instead of slices, which spares write barriers: a third of the time while the garbage collector runs.
 type fields struct {
-	// rest is what has not been read, and all that is malformed after the end.
-	rest []byte
+	buf []byte
+	// pos is where the next field begins, start where the present one did, from and to are its content if it has a length.
+	pos, start, from, to int
+	// code is 0 or what protowire calls the error that ended the iteration.
+	code int
 
 	num  protowire.Number
 	wire protowire.Type
-	// data is the content of a field of type bytes, number the value of a varint or fixed field.
-	data   []byte
+	// number is the value of a varint or fixed field.
 	number uint64
-	// raw is the whole field with its tag.
-	raw []byte
 }
+
+// data is the content of a field of the type bytes.
+func (f *fields) data() []byte { return f.buf[f.from:f.to:f.to] }
+
+// raw is the whole field with its tag.
+func (f *fields) raw() []byte { return f.buf[f.start:f.pos] }
+
+// complete tells, after the last field, whether that was the end of the message.
+func (f *fields) complete() bool { return f.code == 0 }
+
+// err says, after the last field, what is malformed there.
+func (f *fields) err() error { return protowire.ParseError(f.code) }
 
 // next reads a field and tells whether there was one.
 func (f *fields) next() bool {
-	b := f.rest
-	if len(b) == 0 {
+	b, i := f.buf, f.pos
+	if i >= len(b) {
 		return false
 	}
-	n := f.read(b)
-	if n < 0 {
-		return false
-	}
-	f.raw, f.rest = b[:n], b[n:]
-	return true
-}
-
-// ended tells whether the message was read to its end.
-func (f *fields) ended() bool { return len(f.rest) == 0 }
-
-// err says what is malformed where next has stopped.
-func (f *fields) err() error {
-	if n := f.read(f.rest); n < 0 {
-		return protowire.ParseError(n)
-	}
-	return nil
-}
-
-// read reads the field at the begin of b and returns its length, or an error of protowire.
-func (f *fields) read(b []byte) int {
-	tag, n := uint64(b[0]), 1
+	tag, n := uint64(b[i]), 1
 	if tag >= 0x80 {
-		if tag, n = protowire.ConsumeVarint(b); n < 0 {
-			return n
+		if tag, n = protowire.ConsumeVarint(b[i:]); n < 0 {
+			return f.fail(n)
 		}
 	}
-	if num := tag >> 3; num < uint64(protowire.MinValidNumber) || num > uint64(protowire.MaxValidNumber) {
-		return errorFieldNumber
+	num := tag >> 3
+	if num-uint64(protowire.MinValidNumber) > uint64(protowire.MaxValidNumber-protowire.MinValidNumber) {
+		return f.fail(errorFieldNumber)
 	}
-	f.num, f.wire = protowire.Number(tag>>3), protowire.Type(tag&7)
-	var m int
+	f.num, f.wire = protowire.Number(num), protowire.Type(tag&7)
+	f.start = i
+	i += n
 	switch f.wire {
 	case protowire.BytesType:
-		if v := b[n:]; len(v) > 0 && v[0] < 0x80 && int(v[0]) < len(v) {
-			f.data, m = v[1:1+v[0]], 1+int(v[0])
-		} else {
-			f.data, m = protowire.ConsumeBytes(v)
+		var length uint64
+		if i < len(b) && b[i] < 0x80 {
+			length, n = uint64(b[i]), 1
+		} else if length, n = protowire.ConsumeVarint(b[i:]); n < 0 {
+			return f.fail(n)
 		}
+		if i += n; length > uint64(len(b)-i) {
+			return f.fail(errorTruncated)
+		}
+		f.from, f.to = i, i+int(length)
+		f.pos = f.to
+		return true
 	case protowire.VarintType:
-		if v := b[n:]; len(v) > 0 && v[0] < 0x80 {
-			f.number, m = uint64(v[0]), 1
+		if i < len(b) && b[i] < 0x80 {
+			f.number, n = uint64(b[i]), 1
 		} else {
-			f.number, m = protowire.ConsumeVarint(v)
+			f.number, n = protowire.ConsumeVarint(b[i:])
 		}
 	case protowire.Fixed64Type:
-		f.number, m = protowire.ConsumeFixed64(b[n:])
+		f.number, n = protowire.ConsumeFixed64(b[i:])
 	case protowire.Fixed32Type:
 		var v uint32
-		v, m = protowire.ConsumeFixed32(b[n:])
+		v, n = protowire.ConsumeFixed32(b[i:])
 		f.number = uint64(v)
 	default:
 		// Groups, which OTLP does not have, and what is no wire type.
-		m = protowire.ConsumeFieldValue(f.num, f.wire, b[n:])
+		n = protowire.ConsumeFieldValue(f.num, f.wire, b[i:])
 	}
-	if m < 0 {
-		return m
+	if n < 0 {
+		return f.fail(n)
 	}
-	return n + m
+	f.pos = i + n
+	return true
 }
 
-// errorFieldNumber is the code that protowire.ParseError calls an invalid field number.
-const errorFieldNumber = -2
+func (f *fields) fail(code int) bool {
+	f.code = code
+	return false
+}
+
+// Codes that protowire.ParseError knows, and protowire has no names for.
+const (
+	errorTruncated   = -1
+	errorFieldNumber = -2
+)

@@ -1,10 +1,13 @@
 package otlpwire
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/hex"
 	"math"
+	"math/bits"
+	"slices"
 	"strconv"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -68,7 +71,7 @@ func (w *jsonWriter) has(o *object, key []byte) bool {
 		return ok
 	}
 	for _, k := range w.keys[o.keys:] {
-		if string(k) == string(key) {
+		if bytes.Equal(k, key) {
 			return true
 		}
 	}
@@ -108,21 +111,29 @@ func (w *jsonWriter) member(o *object, keyValue []byte, depth int) {
 // readKeyValue reads the two fields of a KeyValue; ok is false if that is not all of it. A missing value is one: JSON has
 // null for the value without content, which most senders send.
 func readKeyValue(b []byte) (key, value []byte, ok bool) {
-	f := fields{rest: b}
+	if len(b) >= 2 && b[0] == keyTag && b[1] < 0x80 && int(b[1]) <= len(b)-2 {
+		// As nearly all are encoded.
+		key = b[2 : 2+b[1]]
+		if value, ok = rest(b[2+b[1]:], valueTag); ok {
+			return key, value, true
+		}
+		key, value = nil, nil
+	}
+	f := fields{buf: b}
 	keys, values, others := 0, 0, 0
 	for f.next() {
 		switch {
 		case f.num == keyValueKey && f.wire == protowire.BytesType:
-			key = f.data
+			key = f.data()
 			keys++
 		case f.num == keyValueValue && f.wire == protowire.BytesType:
-			value = f.data
+			value = f.data()
 			values++
 		default:
 			others++
 		}
 	}
-	return key, value, keys <= 1 && values == 1 && others == 0 && f.ended()
+	return key, value, keys <= 1 && values == 1 && others == 0 && f.complete()
 }
 
 // value appends an AnyValue.
@@ -130,15 +141,18 @@ func (w *jsonWriter) value(out, b []byte, depth int) []byte {
 	if len(b) == 0 {
 		return append(out, "null"...)
 	}
-	f := fields{rest: b}
-	if !f.next() || !f.ended() || depth > 2*maxDepth {
+	if text, ok := rest(b, stringTag); ok {
+		return appendString(out, text)
+	}
+	f := fields{buf: b}
+	if !f.next() || f.pos != len(b) || depth > 2*maxDepth {
 		// Unknown fields, or what Clean has not seen.
 		w.lossy = true
 		return append(out, "null"...)
 	}
 	switch {
 	case f.num == valueString && f.wire == protowire.BytesType:
-		return appendString(out, f.data)
+		return appendString(out, f.data())
 	case f.num == valueBool && f.wire == protowire.VarintType:
 		return strconv.AppendBool(out, f.number != 0)
 	case f.num == valueInt && f.wire == protowire.VarintType:
@@ -146,13 +160,13 @@ func (w *jsonWriter) value(out, b []byte, depth int) []byte {
 	case f.num == valueDouble && f.wire == protowire.Fixed64Type:
 		return w.double(out, math.Float64frombits(f.number))
 	case f.num == valueArray && f.wire == protowire.BytesType:
-		return w.array(out, f.data, depth)
+		return w.array(out, f.data(), depth)
 	case f.num == valueMap && f.wire == protowire.BytesType:
-		return w.object(out, f.data, depth)
+		return w.object(out, f.data(), depth)
 	case f.num == valueBytes && f.wire == protowire.BytesType:
 		w.lossy = true
 		out = append(out, '"')
-		return append(base64.StdEncoding.AppendEncode(out, f.data), '"')
+		return append(base64.StdEncoding.AppendEncode(out, f.data()), '"')
 	}
 	w.lossy = true
 	return append(out, "null"...)
@@ -160,7 +174,7 @@ func (w *jsonWriter) value(out, b []byte, depth int) []byte {
 
 func (w *jsonWriter) array(out, b []byte, depth int) []byte {
 	out = append(out, '[')
-	f := fields{rest: b}
+	f := fields{buf: b}
 	for n := 0; f.next(); {
 		if f.num != elements || f.wire != protowire.BytesType {
 			w.lossy = true
@@ -169,9 +183,9 @@ func (w *jsonWriter) array(out, b []byte, depth int) []byte {
 		if n++; n > 1 {
 			out = append(out, ',')
 		}
-		out = w.value(out, f.data, depth+1)
+		out = w.value(out, f.data(), depth+1)
 	}
-	if !f.ended() {
+	if !f.complete() {
 		w.lossy = true
 	}
 	return append(out, ']')
@@ -179,15 +193,15 @@ func (w *jsonWriter) array(out, b []byte, depth int) []byte {
 
 func (w *jsonWriter) object(out, b []byte, depth int) []byte {
 	o := w.begin(out)
-	f := fields{rest: b}
+	f := fields{buf: b}
 	for f.next() {
 		if f.num != elements || f.wire != protowire.BytesType {
 			w.lossy = true
 			continue
 		}
-		w.member(&o, f.data, depth+1)
+		w.member(&o, f.data(), depth+1)
 	}
-	if !f.ended() {
+	if !f.complete() {
 		w.lossy = true
 	}
 	return w.end(&o)
@@ -206,16 +220,13 @@ func (w *jsonWriter) double(out []byte, v float64) []byte {
 		w.lossy = true
 		return append(out, `"-Infinity"`...)
 	}
-	format := byte('f')
 	if size := math.Abs(v); size != 0 && (size < 1e-6 || size >= 1e21) {
 		return strconv.AppendFloat(out, v, 'e', -1, 64)
 	}
 	begin := len(out)
-	out = strconv.AppendFloat(out, v, format, -1, 64)
-	for _, c := range out[begin:] {
-		if c == '.' {
-			return out
-		}
+	out = strconv.AppendFloat(out, v, 'f', -1, 64)
+	if slices.Contains(out[begin:], '.') {
+		return out
 	}
 	return append(out, ".0"...)
 }
@@ -236,17 +247,29 @@ const (
 // a found one may be marked wrongly, never a lower one.
 func special(s []byte, i int) int {
 	for ; i+8 <= len(s); i += 8 {
-		v := binary.LittleEndian.Uint64(s[i:])
-		quote, backslash := v^('"'*ones), v^('\\'*ones)
-		found := ((v - ' '*ones) &^ v) | ((quote - ones) &^ quote) | ((backslash - ones) &^ backslash)
-		if found&highs != 0 {
-			break
+		if found := specials(s[i:]); found != 0 {
+			return i + bits.TrailingZeros64(found)/8
 		}
+	}
+	if i < len(s) && len(s) >= 8 {
+		// The last eight bytes, without those that have been looked at.
+		last := len(s) - 8
+		if found := specials(s[last:]) >> (8 * (i - last)); found != 0 {
+			return i + bits.TrailingZeros64(found)/8
+		}
+		return len(s)
 	}
 	for i < len(s) && s[i] >= ' ' && s[i] != '"' && s[i] != '\\' {
 		i++
 	}
 	return i
+}
+
+// specials has a high bit for each of eight bytes that JSON escapes.
+func specials(s []byte) uint64 {
+	v := binary.LittleEndian.Uint64(s)
+	quote, backslash := v^('"'*ones), v^('\\'*ones)
+	return (((v - ' '*ones) &^ v) | ((quote - ones) &^ quote) | ((backslash - ones) &^ backslash)) & highs
 }
 
 // appendString appends UTF-8 as a JSON string.

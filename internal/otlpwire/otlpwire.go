@@ -22,6 +22,9 @@ type Limits struct {
 	Attributes int
 	// Events and Links bound those of a span. Later ones are dropped.
 	Events, Links int
+	// SharedBytes bounds the encoding of a resource, of a scope, and the URL of a schema: each of a million spans in a
+	// request may be stored with them. What of a resource or scope is over it is left out, a URL is cut at the end.
+	SharedBytes int
 	// Depth bounds how deep values nest: a plain value has depth 1, an element of an array 2. A deeper one becomes empty.
 	// It cannot be more than 1,000.
 	Depth int
@@ -29,14 +32,15 @@ type Limits struct {
 
 // DefaultLimits are the limits unless somebody sets others.
 func DefaultLimits() Limits {
-	return Limits{AttributeBytes: 8 << 20, Attributes: 1024, Events: 65_536, Links: 65_536, Depth: 32}
+	return Limits{AttributeBytes: 8 << 20, Attributes: 1024, Events: 65_536, Links: 65_536, SharedBytes: 64 << 10, Depth: 32}
 }
 
 func (l Limits) orDefaults() Limits {
 	d := DefaultLimits()
 	for _, of := range []struct{ limit, standard *int }{
 		{&l.AttributeBytes, &d.AttributeBytes}, {&l.Attributes, &d.Attributes},
-		{&l.Events, &d.Events}, {&l.Links, &d.Links}, {&l.Depth, &d.Depth},
+		{&l.Events, &d.Events}, {&l.Links, &d.Links},
+		{&l.SharedBytes, &d.SharedBytes}, {&l.Depth, &d.Depth},
 	} {
 		if *of.limit <= 0 {
 			*of.limit = *of.standard
@@ -54,7 +58,8 @@ type Report struct {
 	Reason string
 	// RepairedStrings were not UTF-8: U+FFFD stands for each run of bad bytes.
 	RepairedStrings int64
-	// TruncatedValues were longer than Limits.AttributeBytes.
+	// TruncatedValues were longer than Limits.AttributeBytes, or are what Limits.SharedBytes took of a resource or scope
+	// beside attributes.
 	TruncatedValues int64
 	// DroppedAttributes, DroppedEvents and DroppedLinks were over a limit, or links with ids of a wrong length. Where OTLP
 	// has a count of them in the message, it was raised.
@@ -74,11 +79,11 @@ func Clean(request []byte, limits Limits) ([]byte, Report, error) {
 	if err := s.message(messageRequest, request, 0); err != nil {
 		return nil, Report{}, err
 	}
-	if !s.change {
+	if !s.change && !s.repeats {
 		return request, Report{Accepted: s.spans}, nil
 	}
 	r := rewriter{
-		schema: schema(), limits: s.limits,
+		schema: s.schema, limits: s.limits, repeats: s.repeats,
 		out:       make([]byte, 0, len(request)),
 		mergeLeft: max(1<<20, 2*len(request)),
 	}

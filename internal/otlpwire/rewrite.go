@@ -1,8 +1,8 @@
 package otlpwire
 
 import (
-	"bytes"
 	"math"
+	"slices"
 	"unicode/utf8"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -12,15 +12,19 @@ import (
 type rewriter struct {
 	schema schemaTable
 	limits Limits
-	report Report
-	out    []byte
+	// repeats is set if some singular field occurs twice.
+	repeats bool
+	report  Report
+	out     []byte
 	// mergeLeft is how many more bytes of repeated singular messages may be put together, so that memory has a bound.
 	mergeLeft int
+	// repaired is the last text that was repaired.
+	repaired []byte
 }
 
 // occurrences say where the singular fields of a message are.
 type occurrences struct {
-	// last is the length of the message from the last occurrence on.
+	// last is where the last occurrence ends.
 	last [maxField + 1]int
 	// count is how many there are. In a oneof only those count which no other field has replaced.
 	count [maxField + 1]int
@@ -28,14 +32,14 @@ type occurrences struct {
 
 func (r *rewriter) occurrences(m messageType, b []byte) (o occurrences) {
 	var member protowire.Number
-	for f := (fields{rest: b}); f.next(); {
+	for f := (fields{buf: b}); f.next(); {
 		if r.kind(m, &f) == kindUnknown {
 			continue
 		}
 		if m == messageAnyValue && f.num != member {
 			o, member = occurrences{}, f.num
 		}
-		o.last[f.num] = len(f.rest) + len(f.raw)
+		o.last[f.num] = f.pos
 		o.count[f.num]++
 	}
 	return o
@@ -51,27 +55,17 @@ func (r *rewriter) kind(m messageType, f *fields) fieldKind {
 
 // message appends the content of a message.
 func (r *rewriter) message(m messageType, b []byte, depth int) error {
-	o := r.occurrences(m, b)
+	var o occurrences
+	if r.repeats {
+		o = r.occurrences(m, b)
+	}
 	l := losses{message: m}
-	for f := (fields{rest: b}); f.next(); {
-		kind := r.kind(m, &f)
-		if kind == kindUnknown {
-			r.out = append(r.out, f.raw...)
-			continue
-		}
-		t := r.schema[m][f.num]
+	for f := (fields{buf: b}); f.next(); {
 		var err error
-		switch {
-		case kind.repeated():
-			err = r.element(t, &f, &l, depth)
-		case o.last[f.num] != len(f.rest)+len(f.raw):
-			// A later occurrence holds, or is merged with this one.
-		case kind == kindDropped:
-			l.told[t.of] = uint64(uint32(f.number))
-		case kind == kindMessage && o.count[f.num] > 1:
-			err = r.merged(m, t, &f, b, o.count[f.num], depth)
-		default:
-			err = r.field(t, &f, f.data, depth)
+		if m.shared() {
+			err = r.nextShared(&f, &o, &l, depth)
+		} else {
+			err = r.next(&f, &o, &l, depth)
 		}
 		if err != nil {
 			return err
@@ -81,21 +75,68 @@ func (r *rewriter) message(m messageType, b []byte, depth int) error {
 	return nil
 }
 
-// losses are what a message has of its repeated fields and what was dropped of them, by field number.
+// nextShared appends one field of a resource or scope unless it is too much for the message.
+func (r *rewriter) nextShared(f *fields, o *occurrences, l *losses, depth int) error {
+	before, report := len(r.out), r.report
+	if err := r.next(f, o, l, depth); err != nil {
+		return err
+	}
+	if l.sharedBytes += len(r.out) - before; l.sharedBytes <= r.limits.SharedBytes {
+		return nil
+	}
+	l.sharedBytes -= len(r.out) - before
+	r.out, r.report = r.out[:before], report
+	if r.kind(l.message, f) == kindAttributes {
+		l.dropped[0]++
+		r.report.DroppedAttributes++
+	} else {
+		r.report.TruncatedValues++
+	}
+	return nil
+}
+
+// next appends one field of a message, or what becomes of it.
+func (r *rewriter) next(f *fields, o *occurrences, l *losses, depth int) error {
+	kind := r.kind(l.message, f)
+	if kind == kindUnknown {
+		r.out = append(r.out, f.raw()...)
+		return nil
+	}
+	t := r.schema[l.message][f.num]
+	switch {
+	case kind.repeated():
+		return r.element(t, f, l, depth)
+	case r.repeats && o.last[f.num] != f.pos:
+		return nil // a later occurrence holds, or is merged with this one
+	case kind == kindDropped:
+		l.told[t.of-kindAttributes] = uint64(uint32(f.number))
+		return nil
+	case kind == kindMessage && o.count[f.num] > 1:
+		return r.merged(l.message, t, f, o.count[f.num], depth)
+	}
+	return r.field(t, f, f.data(), depth)
+}
+
+// losses are what a message has of its repeated fields and what was dropped of them.
 type losses struct {
 	message messageType
 	count   counter
-	// dropped were dropped here, told are those of which the sender says that it has dropped them.
-	dropped, told [maxField + 1]uint64
+	// sharedBytes are those of a resource or scope.
+	sharedBytes int
+	// dropped were dropped here, told are those of which the sender says that it has dropped them: attributes, events, links.
+	dropped, told [kindLinks - kindAttributes + 1]uint64
 }
 
 // losses appends the counts of what was dropped.
 func (r *rewriter) losses(l *losses) {
+	if l.told == (losses{}).told && l.dropped == (losses{}).dropped {
+		return
+	}
 	for num, t := range &r.schema[l.message] {
 		if t.kind != kindDropped {
 			continue
 		}
-		if n := min(l.told[t.of]+l.dropped[t.of], math.MaxUint32); n > 0 {
+		if n := min(l.told[t.of-kindAttributes]+l.dropped[t.of-kindAttributes], math.MaxUint32); n > 0 {
 			r.out = protowire.AppendTag(r.out, protowire.Number(num), protowire.VarintType)
 			r.out = protowire.AppendVarint(r.out, n)
 		}
@@ -104,10 +145,9 @@ func (r *rewriter) losses(l *losses) {
 
 // element appends one of a repeated field, or drops it.
 func (r *rewriter) element(t fieldType, f *fields, l *losses, depth int) error {
-	before, begin := r.report, len(r.out)
 	switch t.kind {
 	case kindSpans:
-		if problem := spanProblem(f.data); problem != "" {
+		if problem := spanProblem(f.data()); problem != "" {
 			r.report.Rejected++
 			if r.report.Reason == "" {
 				r.report.Reason = problem
@@ -117,53 +157,58 @@ func (r *rewriter) element(t fieldType, f *fields, l *losses, depth int) error {
 		r.report.Accepted++
 	case kindAttributes:
 		if l.count.over(t.kind, 0, r.limits) {
-			l.dropped[f.num]++
+			l.dropped[t.kind-kindAttributes]++
 			r.report.DroppedAttributes++
 			return nil
 		}
 	case kindEvents:
 		if l.count.over(t.kind, 0, r.limits) {
-			l.dropped[f.num]++
+			l.dropped[t.kind-kindAttributes]++
 			r.report.DroppedEvents++
 			return nil
 		}
 	case kindLinks:
-		if !linkHasIDs(f.data) || l.count.over(t.kind, 0, r.limits) {
-			l.dropped[f.num]++
+		if !linkHasIDs(f.data()) || l.count.over(t.kind, 0, r.limits) {
+			l.dropped[t.kind-kindAttributes]++
 			r.report.DroppedLinks++
 			return nil
 		}
 	case kindElements:
-		if l.count.elementBytes > r.limits.AttributeBytes {
-			return nil // the array was cut before
-		}
+		return r.part(t, f, l, depth)
 	default:
 	}
-	if err := r.field(t, f, f.data, depth); err != nil {
+	return r.field(t, f, f.data(), depth)
+}
+
+// part appends an element of an array or map unless that is too much for the value.
+func (r *rewriter) part(t fieldType, f *fields, l *losses, depth int) error {
+	if l.count.elementBytes > r.limits.AttributeBytes {
+		return nil // it was cut before
+	}
+	begin, before := len(r.out), r.report
+	if err := r.field(t, f, f.data(), depth); err != nil {
 		return err
 	}
-	if t.kind == kindElements {
-		written := fields{rest: r.out[begin:]}
-		written.next()
-		if l.count.over(t.kind, len(written.data), r.limits) {
-			r.out, r.report = r.out[:begin], before
-			r.report.TruncatedValues++
-		}
+	written := fields{buf: r.out[begin:]}
+	written.next()
+	if l.count.over(t.kind, len(written.data()), r.limits) {
+		r.out, r.report = r.out[:begin], before
+		r.report.TruncatedValues++
 	}
 	return nil
 }
 
 // merged appends a singular message that occurs several times as the one that protobuf makes of it: the encodings of its
 // parts, one after the other, are the encoding of the whole.
-func (r *rewriter) merged(m messageType, t fieldType, last *fields, b []byte, count, depth int) error {
-	first := 0
+func (r *rewriter) merged(m messageType, t fieldType, last *fields, count, depth int) error {
+	first, b := 0, last.buf
 	if m == messageAnyValue {
 		first = r.replaced(b, last.num)
 	}
 	var size int
-	for f := (fields{rest: b[first:]}); f.next(); {
+	for f := (fields{buf: b[first:]}); f.next(); {
 		if f.num == last.num && f.wire == last.wire {
-			size += len(f.data)
+			size += len(f.data())
 		}
 	}
 	if size > r.mergeLeft {
@@ -172,9 +217,9 @@ func (r *rewriter) merged(m messageType, t fieldType, last *fields, b []byte, co
 	r.mergeLeft -= size
 	defer func() { r.mergeLeft += size }()
 	whole := make([]byte, 0, size)
-	for f := (fields{rest: b[first:]}); f.next() && count > 0; {
+	for f := (fields{buf: b[first:]}); f.next() && count > 0; {
 		if f.num == last.num && f.wire == last.wire {
-			whole = append(whole, f.data...)
+			whole = append(whole, f.data()...)
 			count--
 		}
 	}
@@ -184,9 +229,9 @@ func (r *rewriter) merged(m messageType, t fieldType, last *fields, b []byte, co
 // replaced is where in a value the part begins that no other field of its oneof replaces.
 func (r *rewriter) replaced(b []byte, member protowire.Number) int {
 	first := 0
-	for f := (fields{rest: b}); f.next(); {
+	for f := (fields{buf: b}); f.next(); {
 		if r.kind(messageAnyValue, &f) != kindUnknown && f.num != member {
-			first = len(b) - len(f.rest)
+			first = f.pos
 		}
 	}
 	return first
@@ -196,7 +241,10 @@ func (r *rewriter) replaced(b []byte, member protowire.Number) int {
 func (r *rewriter) field(t fieldType, f *fields, data []byte, depth int) error {
 	switch t.kind {
 	case kindText, kindTexts:
-		r.bytes(f.num, r.text(data))
+		r.bytes(f.num, r.text(data, r.limits.AttributeBytes))
+		return nil
+	case kindURL:
+		r.bytes(f.num, r.text(data, r.limits.SharedBytes))
 		return nil
 	case kindBytes:
 		if len(data) > r.limits.AttributeBytes {
@@ -205,8 +253,8 @@ func (r *rewriter) field(t fieldType, f *fields, data []byte, depth int) error {
 		}
 		r.bytes(f.num, data)
 		return nil
-	case kindUnknown, kindPlain, kindID, kindDropped:
-		r.out = append(r.out, f.raw...)
+	case kindUnknown, kindPlain, kindID, kindOtherID, kindDropped:
+		r.out = append(r.out, f.raw()...)
 		return nil
 	case kindMessage, kindMessages, kindAttributes, kindEvents, kindLinks, kindSpans, kindElements:
 	}
@@ -218,6 +266,10 @@ func (r *rewriter) field(t fieldType, f *fields, data []byte, depth int) error {
 			r.bytes(f.num, nil)
 			return nil
 		}
+	}
+	if len(data) == 0 {
+		r.bytes(f.num, nil)
+		return nil
 	}
 	r.out = protowire.AppendTag(r.out, f.num, protowire.BytesType)
 	// Room for the length that it has if nothing changes.
@@ -242,24 +294,44 @@ func (r *rewriter) bytes(num protowire.Number, data []byte) {
 	r.out = protowire.AppendBytes(r.out, data)
 }
 
-// text is a string that is UTF-8 and within the limit.
-func (r *rewriter) text(data []byte) []byte {
+// text is UTF-8 of a length up to limit.
+func (r *rewriter) text(data []byte, limit int) []byte {
 	truncated := false
-	if len(data) > r.limits.AttributeBytes {
-		data, truncated = cut(data, r.limits.AttributeBytes), true
+	if len(data) > limit {
+		data, truncated = cut(data, limit), true
 	}
 	if !utf8.Valid(data) {
 		r.report.RepairedStrings++
-		data = bytes.ToValidUTF8(data, []byte("\uFFFD"))
+		r.repaired = repair(r.repaired[:0], data)
+		data = r.repaired
 		// U+FFFD is longer than what it stands for.
-		if len(data) > r.limits.AttributeBytes {
-			data, truncated = cut(data, r.limits.AttributeBytes), true
+		if len(data) > limit {
+			data, truncated = cut(data, limit), true
 		}
 	}
 	if truncated {
 		r.report.TruncatedValues++
 	}
 	return data
+}
+
+// repair appends text with U+FFFD for each run of bytes that are not UTF-8, as strings.ToValidUTF8 does.
+func repair(out, data []byte) []byte {
+	// Each other byte may be bad and become three.
+	out = slices.Grow(out, 2*len(data)+1)
+	for broken := false; len(data) > 0; {
+		_, size := utf8.DecodeRune(data)
+		if size == 1 && data[0] >= utf8.RuneSelf {
+			if !broken {
+				out = utf8.AppendRune(out, utf8.RuneError)
+			}
+			broken = true
+		} else {
+			out, broken = append(out, data[:size]...), false
+		}
+		data = data[size:]
+	}
+	return out
 }
 
 // cut is the begin of a longer text, up to size, that does not end within a rune.

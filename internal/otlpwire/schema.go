@@ -58,6 +58,9 @@ func (m messageType) String() string {
 	return "unknown message"
 }
 
+// shared messages are stored with each of the spans that share them.
+func (m messageType) shared() bool { return m == messageResource || m == messageScope }
+
 // fieldKind says what to do with a field.
 type fieldKind uint8
 
@@ -68,10 +71,13 @@ const (
 	kindPlain
 	// kindText fields are UTF-8.
 	kindText
+	// kindURL fields are the URLs of schemas, UTF-8 too.
+	kindURL
 	// kindBytes fields are bytes of any length.
 	kindBytes
-	// kindID fields are ids, whose length is checked for the span or link as a whole.
+	// kindID fields are the ids of a span, without which it cannot be kept, kindOtherID fields ids that may be missing.
 	kindID
+	kindOtherID
 	// kindMessage fields are messages, once at most.
 	kindMessage
 	// The repeated fields.
@@ -159,13 +165,26 @@ const (
 	maxField = 16
 )
 
+// The tags that nearly all attributes have: field number and wire type.
+const (
+	keyTag    = keyValueKey<<3 | byte(protowire.BytesType)
+	valueTag  = keyValueValue<<3 | byte(protowire.BytesType)
+	stringTag = valueString<<3 | byte(protowire.BytesType)
+	boolTag   = valueBool<<3 | byte(protowire.VarintType)
+	intTag    = valueInt<<3 | byte(protowire.VarintType)
+	doubleTag = valueDouble<<3 | byte(protowire.Fixed64Type)
+)
+
 // fieldType is what is known of a field.
 type fieldType struct {
 	kind fieldKind
 	wire protowire.Type
-	// message is the type of a message field; of is the field whose losses a kindDropped field counts.
+	// message is the type of a message field.
 	message messageType
-	of      uint8
+	// of is the kind of field whose losses a kindDropped field counts.
+	of fieldKind
+	// size is that of an id in bytes.
+	size uint8
 }
 
 // schemaTable has the fields of each message by number.
@@ -174,50 +193,54 @@ type schemaTable [messageTypes][maxField + 1]fieldType
 // schema is the encoding of trace requests as of OTLP 1.11.
 func schema() schemaTable {
 	var (
-		text     = fieldType{kind: kindText, wire: protowire.BytesType}
-		texts    = fieldType{kind: kindTexts, wire: protowire.BytesType}
-		id       = fieldType{kind: kindID, wire: protowire.BytesType}
-		varint   = fieldType{kind: kindPlain, wire: protowire.VarintType}
-		fixed32  = fieldType{kind: kindPlain, wire: protowire.Fixed32Type}
-		fixed64  = fieldType{kind: kindPlain, wire: protowire.Fixed64Type}
-		keyValue = fieldType{kind: kindAttributes, wire: protowire.BytesType, message: messageKeyValue}
+		text         = fieldType{kind: kindText, wire: protowire.BytesType}
+		url          = fieldType{kind: kindURL, wire: protowire.BytesType}
+		texts        = fieldType{kind: kindTexts, wire: protowire.BytesType}
+		traceID      = fieldType{kind: kindID, wire: protowire.BytesType, size: 16}
+		spanID       = fieldType{kind: kindID, wire: protowire.BytesType, size: 8}
+		otherTraceID = fieldType{kind: kindOtherID, wire: protowire.BytesType, size: 16}
+		otherSpanID  = fieldType{kind: kindOtherID, wire: protowire.BytesType, size: 8}
+		varint       = fieldType{kind: kindPlain, wire: protowire.VarintType}
+		fixed32      = fieldType{kind: kindPlain, wire: protowire.Fixed32Type}
+		fixed64      = fieldType{kind: kindPlain, wire: protowire.Fixed64Type}
+		keyValue     = fieldType{kind: kindAttributes, wire: protowire.BytesType, message: messageKeyValue}
 	)
 	message := func(kind fieldKind, m messageType) fieldType {
 		return fieldType{kind: kind, wire: protowire.BytesType, message: m}
 	}
-	dropped := func(of uint8) fieldType { return fieldType{kind: kindDropped, wire: protowire.VarintType, of: of} }
+	dropped := func(of fieldKind) fieldType { return fieldType{kind: kindDropped, wire: protowire.VarintType, of: of} }
 	return schemaTable{
 		messageRequest: {requestResourceSpans: message(kindMessages, messageResourceSpans)},
 		messageResourceSpans: {
 			resourceSpansResource:   message(kindMessage, messageResource),
 			resourceSpansScopeSpans: message(kindMessages, messageScopeSpans),
-			resourceSpansSchemaURL:  text,
+			resourceSpansSchemaURL:  url,
 		},
 		messageResource: {
-			resourceAttributes: keyValue, resourceDropped: dropped(resourceAttributes),
+			resourceAttributes: keyValue, resourceDropped: dropped(kindAttributes),
 			3: message(kindMessages, messageEntityRef),
 		},
 		messageEntityRef: {1: text, 2: text, 3: texts, 4: texts},
 		messageScopeSpans: {
 			scopeSpansScope:     message(kindMessage, messageScope),
 			scopeSpansSpans:     message(kindSpans, messageSpan),
-			scopeSpansSchemaURL: text,
+			scopeSpansSchemaURL: url,
 		},
 		messageScope: {
-			scopeName: text, scopeVersion: text, scopeAttributes: keyValue, scopeDropped: dropped(scopeAttributes),
+			scopeName: text, scopeVersion: text, scopeAttributes: keyValue, scopeDropped: dropped(kindAttributes),
 		},
 		messageSpan: {
-			spanTraceID: id, spanSpanID: id, spanTraceState: text, spanParentSpanID: id, spanName: text, spanKind: varint,
-			spanStart: fixed64, spanEnd: fixed64, spanAttributes: keyValue, spanDroppedAttributes: dropped(spanAttributes),
-			spanEvents: message(kindEvents, messageEvent), spanDroppedEvents: dropped(spanEvents),
-			spanLinks: message(kindLinks, messageLink), spanDroppedLinks: dropped(spanLinks),
+			spanTraceID: traceID, spanSpanID: spanID, spanTraceState: text, spanParentSpanID: otherSpanID, spanName: text, spanKind: varint,
+			spanStart: fixed64, spanEnd: fixed64, spanAttributes: keyValue, spanDroppedAttributes: dropped(kindAttributes),
+			spanEvents: message(kindEvents, messageEvent), spanDroppedEvents: dropped(kindEvents),
+			spanLinks: message(kindLinks, messageLink), spanDroppedLinks: dropped(kindLinks),
 			spanStatus: message(kindMessage, messageStatus), spanFlags: fixed32,
 		},
 		messageStatus: {statusMessage: text, statusCode: varint},
-		messageEvent:  {eventTime: fixed64, eventName: text, eventAttributes: keyValue, eventDropped: dropped(eventAttributes)},
+		messageEvent:  {eventTime: fixed64, eventName: text, eventAttributes: keyValue, eventDropped: dropped(kindAttributes)},
 		messageLink: {
-			linkTraceID: id, linkSpanID: id, linkTraceState: text, linkAttributes: keyValue,
-			linkDropped: dropped(linkAttributes), linkFlags: fixed32,
+			linkTraceID: otherTraceID, linkSpanID: otherSpanID, linkTraceState: text, linkAttributes: keyValue,
+			linkDropped: dropped(kindAttributes), linkFlags: fixed32,
 		},
 		// The third field is an index into a table of strings that only profiles have.
 		messageKeyValue: {keyValueKey: text, keyValueValue: message(kindMessage, messageAnyValue), 3: varint},

@@ -1,6 +1,7 @@
 package otlpwire
 
 import (
+	"bytes"
 	"encoding/hex"
 	"iter"
 	"math"
@@ -47,27 +48,27 @@ func Spans(data []byte) iter.Seq2[*Span, error] {
 	return func(yield func(*Span, error) bool) {
 		var s Span
 		var serviceOf []byte
-		request := fields{rest: data}
+		request := fields{buf: data}
 		for request.next() {
 			if request.num != requestResourceSpans || request.wire != protowire.BytesType {
 				continue
 			}
-			content := request.data
-			s.Resource, s.ResourceSchemaURL, s.resourceOrigin = nil, nil, new(origin)
+			content := request.data()
+			s.Resource, s.ResourceSchemaURL, s.resourceOrigin = nil, nil, nil
 			if err := s.readResource(content); err != nil {
 				yield(nil, err)
 				return
 			}
-			if s.ServiceName == "" || string(serviceOf) != string(s.Resource) {
+			if s.ServiceName == "" || !bytes.Equal(serviceOf, s.Resource) {
 				s.ServiceName, serviceOf = serviceName(s.Resource), s.Resource
 			}
-			for f := (fields{rest: content}); f.next(); {
-				if f.num == resourceSpansScopeSpans && f.wire == protowire.BytesType && !s.scope(f.data, yield) {
+			for f := (fields{buf: content}); f.next(); {
+				if f.num == resourceSpansScopeSpans && f.wire == protowire.BytesType && !s.scope(f.data(), yield) {
 					return
 				}
 			}
 		}
-		if !request.ended() {
+		if !request.complete() {
 			yield(nil, malformed(messageRequest, request.err()))
 		}
 	}
@@ -75,19 +76,19 @@ func Spans(data []byte) iter.Seq2[*Span, error] {
 
 // readResource finds what all spans of ResourceSpans share, which may come after them.
 func (s *Span) readResource(b []byte) error {
-	f := fields{rest: b}
+	f := fields{buf: b}
 	for f.next() {
 		if f.wire != protowire.BytesType {
 			continue
 		}
 		switch f.num {
 		case resourceSpansResource:
-			s.Resource = present(f.data)
+			s.Resource = present(f.data())
 		case resourceSpansSchemaURL:
-			s.ResourceSchemaURL = f.data
+			s.ResourceSchemaURL = f.data()
 		}
 	}
-	if !f.ended() {
+	if !f.complete() {
 		return malformed(messageResourceSpans, f.err())
 	}
 	return nil
@@ -95,28 +96,34 @@ func (s *Span) readResource(b []byte) error {
 
 // scope yields the spans of ScopeSpans and tells whether more are wanted.
 func (s *Span) scope(b []byte, yield func(*Span, error) bool) bool {
-	s.Scope, s.ScopeSchemaURL, s.scopeOrigin = nil, nil, new(origin)
-	f := fields{rest: b}
+	s.Scope, s.ScopeSchemaURL, s.scopeOrigin = nil, nil, nil
+	f := fields{buf: b}
 	for f.next() {
 		if f.wire != protowire.BytesType {
 			continue
 		}
 		switch f.num {
 		case scopeSpansScope:
-			s.Scope = present(f.data)
+			s.Scope = present(f.data())
 		case scopeSpansSchemaURL:
-			s.ScopeSchemaURL = f.data
+			s.ScopeSchemaURL = f.data()
 		}
 	}
-	if !f.ended() {
+	if !f.complete() {
 		yield(nil, malformed(messageScopeSpans, f.err()))
 		return false
 	}
-	for f := (fields{rest: b}); f.next(); {
+	for f := (fields{buf: b}); f.next(); {
 		if f.num != scopeSpansSpans || f.wire != protowire.BytesType {
 			continue
 		}
-		if err := s.read(f.data); err != nil {
+		if s.resourceOrigin == nil {
+			s.resourceOrigin = new(origin)
+		}
+		if s.scopeOrigin == nil {
+			s.scopeOrigin = new(origin)
+		}
+		if err := s.read(f.data()); err != nil {
 			yield(nil, err)
 			return false
 		}
@@ -141,22 +148,22 @@ func (s *Span) read(b []byte) error {
 		Resource: s.Resource, ResourceSchemaURL: s.ResourceSchemaURL, Scope: s.Scope, ScopeSchemaURL: s.ScopeSchemaURL,
 		ServiceName: s.ServiceName, Span: b, resourceOrigin: s.resourceOrigin, scopeOrigin: s.scopeOrigin,
 	}
-	f := fields{rest: b}
+	f := fields{buf: b}
 	for f.next() {
 		switch f.wire {
 		case protowire.BytesType:
 			switch f.num {
 			case spanTraceID:
-				copy(s.TraceID[:], f.data)
+				copy(s.TraceID[:], f.data())
 			case spanSpanID:
-				copy(s.SpanID[:], f.data)
+				copy(s.SpanID[:], f.data())
 			case spanParentSpanID:
-				copy(s.ParentSpanID[:], f.data)
+				copy(s.ParentSpanID[:], f.data())
 				s.HasParent = s.ParentSpanID != [8]byte{}
 			case spanName:
-				s.Name = f.data
+				s.Name = f.data()
 			case spanStatus:
-				s.StatusCode = readStatus(f.data)
+				s.StatusCode = readStatus(f.data())
 			}
 		case protowire.Fixed64Type:
 			switch f.num {
@@ -171,14 +178,14 @@ func (s *Span) read(b []byte) error {
 			}
 		}
 	}
-	if !f.ended() {
+	if !f.complete() {
 		return malformed(messageSpan, f.err())
 	}
 	return nil
 }
 
 func readStatus(b []byte) (code int32) {
-	for f := (fields{rest: b}); f.next(); {
+	for f := (fields{buf: b}); f.next(); {
 		if f.num == statusCode && f.wire == protowire.VarintType {
 			code = int32(f.number)
 		}
@@ -188,17 +195,17 @@ func readStatus(b []byte) (code int32) {
 
 // serviceName is the text of the first attribute service.name of a resource.
 func serviceName(resource []byte) string {
-	for f := (fields{rest: resource}); f.next(); {
+	for f := (fields{buf: resource}); f.next(); {
 		if f.num != resourceAttributes || f.wire != protowire.BytesType {
 			continue
 		}
-		key, value, _ := readKeyValue(f.data)
+		key, value, _ := readKeyValue(f.data())
 		if string(key) != "service.name" {
 			continue
 		}
-		for v := (fields{rest: value}); v.next(); {
-			if v.num == valueString && v.wire == protowire.BytesType && len(v.data) > 0 {
-				return string(v.data)
+		for v := (fields{buf: value}); v.next(); {
+			if v.num == valueString && v.wire == protowire.BytesType && len(v.data()) > 0 {
+				return string(v.data())
 			}
 		}
 		break
