@@ -42,19 +42,11 @@ func (s *Server) answer(ctx context.Context, transport string, from *share, data
 
 // store checks a request and hands what can be kept of it to the sink.
 func (s *Server) store(ctx context.Context, from *share, data []byte) (otlpwire.Report, *refusal) {
-	if len(data) > largeBytes {
-		select {
-		case s.large <- struct{}{}:
-			defer func() { <-s.large }()
-		case <-ctx.Done():
-			return otlpwire.Report{}, s.refusalOf(ctx.Err())
-		}
-	}
 	// For the copy that there is if something has to be changed.
 	if err := from.take(ctx, int64(len(data))); err != nil {
 		return otlpwire.Report{}, s.refusalOf(err)
 	}
-	clean, report, err := s.clean(data)
+	clean, report, err := s.clean(ctx, data)
 	if err != nil {
 		return otlpwire.Report{}, s.refusalOf(err)
 	}
@@ -68,8 +60,19 @@ func (s *Server) store(ctx context.Context, from *share, data []byte) (otlpwire.
 	return report, nil
 }
 
-// clean checks a request. A panic there costs this request, and not the spans of all others.
-func (s *Server) clean(data []byte) (clean []byte, report otlpwire.Report, err error) {
+// clean checks a request, not many at the same time: the copy grows for a moment to more than what is accounted for. A panic
+// costs this request, and not the spans of all others.
+func (s *Server) clean(ctx context.Context, data []byte) (clean []byte, report otlpwire.Report, err error) {
+	turn := s.checking
+	if len(data) > largeBytes {
+		turn = s.checkingLarge
+	}
+	select {
+	case turn <- struct{}{}:
+		defer func() { <-turn }()
+	case <-ctx.Done():
+		return nil, report, ctx.Err()
+	}
 	defer func() {
 		if cause := recover(); cause != nil {
 			s.log.Error("a request made the server panic", "panic", cause, "stack", string(debug.Stack()))

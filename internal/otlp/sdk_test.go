@@ -30,9 +30,9 @@ func exporters(r *running, headers map[string]string) map[string]func(context.Co
 }
 
 // emit makes two spans and exports them.
-func emit(t *testing.T, make func(context.Context) (sdktrace.SpanExporter, error)) error {
+func emit(t *testing.T, connect func(context.Context) (sdktrace.SpanExporter, error)) error {
 	t.Helper()
-	exporter, err := make(t.Context())
+	exporter, err := connect(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
