@@ -92,7 +92,12 @@ func (s *Server) exportNothing(signal string) grpc.StreamHandler {
 }
 
 // exportTraces is TraceService.Export.
-func (s *Server) exportTraces(_ any, stream grpc.ServerStream) error {
+func (s *Server) exportTraces(_ any, stream grpc.ServerStream) (err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			err = s.refuseGRPC(s.panicked(cause))
+		}
+	}()
 	ctx := stream.Context()
 	cancel, ok := ctx.Value(cancelKey{}).(context.CancelFunc)
 	messages, isMessages := grpc.ServerTransportStreamFromContext(ctx).(messageStream)

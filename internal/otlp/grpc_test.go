@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -21,6 +22,7 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
+	"github.com/spanlake/spanlake/internal/apikey"
 	"github.com/spanlake/spanlake/internal/otlpwire"
 	"github.com/spanlake/spanlake/internal/span"
 )
@@ -310,6 +312,33 @@ func TestKeysOverGRPC(t *testing.T) {
 	}
 }
 
+// TestRevokingAKey is about the keys of a file, which a command changes while the server runs.
+func TestRevokingAKey(t *testing.T) {
+	keys, err := apikey.New(filepath.Join(t.TempDir(), "keys.json"), nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := keys.Create("ci")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := start(t, func(o *Options) { o.Keys = keys })
+	client := ptraceotlp.NewGRPCClient(r.dial(t))
+	export := func() error {
+		_, err := client.Export(metadata.AppendToOutgoingContext(t.Context(), "x-junjo-api-key", key), spansOf(1))
+		return err
+	}
+	if err := export(); err != nil {
+		t.Fatal(err)
+	}
+	if err := keys.Revoke("ci"); err != nil {
+		t.Fatal(err)
+	}
+	if err := export(); status.Code(err) != codes.Unauthenticated || strings.Contains(err.Error(), key) || strings.Contains(r.logged.String(), key) {
+		t.Errorf("got %v, want UNAUTHENTICATED, without the key", err)
+	}
+}
+
 // oneKey is a set of keys that has one.
 type oneKey string
 
@@ -397,6 +426,26 @@ func TestASinkThatHangs(t *testing.T) {
 			r.Shutdown(ctx)
 			<-ended
 		})
+	}
+}
+
+// TestAPanicCostsOneRequest has a sink panic, which stands for anything that does.
+func TestAPanicCostsOneRequest(t *testing.T) {
+	r := start(t, nil)
+	conn := r.dial(t)
+	r.shelf.refuseWith(func(context.Context) error { panic("unforeseen") })
+	if _, err := exportBytes(t, conn, encoded(t, spansOf(1))); status.Code(err) != codes.Internal {
+		t.Errorf("gRPC: %v, want INTERNAL", err)
+	}
+	if got := export(t, r, contentProtobuf, encoded(t, spansOf(1))); got.code != http.StatusInternalServerError || codes.Code(got.status(t).GetCode()) != codes.Internal {
+		t.Errorf("HTTP: %d, want 500", got.code)
+	}
+	if strings.Count(r.logged.String(), "unforeseen") != 2 || r.counts.refusals("internal") != 2 {
+		t.Errorf("counted %v and logged %s", r.counts.refused, r.logged)
+	}
+	r.shelf.refuseWith(nil)
+	if _, err := exportBytes(t, conn, encoded(t, spansOf(1))); err != nil {
+		t.Errorf("the next request: %v", err)
 	}
 }
 

@@ -31,6 +31,8 @@ type httpAnswer struct {
 	code   int
 	header http.Header
 	body   []byte
+	// closed: the server closes the connection.
+	closed bool
 }
 
 // send sends a request over HTTP. Headers are names and values in turn.
@@ -43,13 +45,15 @@ func send(t testing.TB, method, url string, body io.Reader, headers ...string) h
 	for i := 0; i < len(headers); i += 2 {
 		request.Header.Add(headers[i], headers[i+1])
 	}
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	transport := &http.Transport{}
+	defer transport.CloseIdleConnections()
+	client := &http.Client{Transport: transport}
 	response, err := client.Do(request)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = response.Body.Close() }()
-	answer := httpAnswer{code: response.StatusCode, header: response.Header}
+	answer := httpAnswer{code: response.StatusCode, header: response.Header, closed: response.Close}
 	if answer.body, err = io.ReadAll(response.Body); err != nil {
 		t.Fatal(err)
 	}
@@ -282,6 +286,9 @@ func TestBackpressureOverHTTP(t *testing.T) {
 		var info errdetails.RetryInfo
 		if len(said.GetDetails()) != 1 || said.GetDetails()[0].UnmarshalTo(&info) != nil || info.GetRetryDelay().AsDuration() != 2500*time.Millisecond {
 			t.Errorf("%s: details %v", media, said.GetDetails())
+		}
+		if got.closed {
+			t.Error("the connection is closed, and the client has to make another to come again")
 		}
 		if strings.Contains(said.GetMessage(), "secret") {
 			t.Errorf("the client is told about the server: %s", said.GetMessage())

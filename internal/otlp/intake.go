@@ -60,8 +60,7 @@ func (s *Server) store(ctx context.Context, from *share, data []byte) (otlpwire.
 	return report, nil
 }
 
-// clean checks a request, not many at the same time: the copy grows for a moment to more than what is accounted for. A panic
-// costs this request, and not the spans of all others.
+// clean checks a request, not many at the same time: the copy grows for a moment to more than what is accounted for.
 func (s *Server) clean(ctx context.Context, data []byte) (clean []byte, report otlpwire.Report, err error) {
 	turn := s.checking
 	if len(data) > largeBytes {
@@ -73,12 +72,6 @@ func (s *Server) clean(ctx context.Context, data []byte) (clean []byte, report o
 	case <-ctx.Done():
 		return nil, report, ctx.Err()
 	}
-	defer func() {
-		if cause := recover(); cause != nil {
-			s.log.Error("a request made the server panic", "panic", cause, "stack", string(debug.Stack()))
-			err = errInternal()
-		}
-	}()
 	clean, report, err = otlpwire.Clean(data, s.options.Limits)
 	if errors.Is(err, otlpwire.ErrMalformed) {
 		err = errMalformed("%v", err)
@@ -105,6 +98,12 @@ func (s *Server) refusalOf(err error) *refusal {
 
 // refuse counts a refusal.
 func (s *Server) refuse(r *refusal) { s.options.Observer.Refused(r.reason, r.spans) }
+
+// panicked is the answer to a request that made something panic. It costs this request, and not the spans of all others.
+func (s *Server) panicked(cause any) *refusal {
+	s.log.Error("a request made the server panic", "panic", cause, "stack", string(debug.Stack()))
+	return errInternal()
+}
 
 // begin is false if no request may begin anymore; otherwise s.requests.Done must be called at its end.
 func (s *Server) begin() bool {
