@@ -169,6 +169,7 @@ type body struct {
 	ended bool
 }
 
+// Close closes what it reads.
 func (b *body) Close() error { return b.source.Close() }
 
 func (b *body) Read(p []byte) (int, error) {
