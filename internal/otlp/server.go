@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"runtime"
 	"sync"
 	"time"
 
@@ -43,9 +44,10 @@ type Server struct {
 	log     *slog.Logger
 	notice  notice
 	budget  *budget
-	// large is held while a large request is checked.
-	large    chan struct{}
-	decoders decoders
+	// checking is held while a request is checked, by as many as there are processors; checkingLarge by one large request.
+	checking, checkingLarge chan struct{}
+
+	decoders *decoders
 
 	grpc                       *grpc.Server
 	http                       *http.Server
@@ -64,8 +66,9 @@ func New(ctx context.Context, options Options, sink Sink) (*Server, error) {
 		return nil, err
 	}
 	options = options.withDefaults()
-	s := &Server{options: options, sink: sink, log: options.Log, budget: newBudget(options.InFlightBytes), large: make(chan struct{}, 1),
-		failed: make(chan error, 2)}
+	s := &Server{options: options, sink: sink, log: options.Log, budget: newBudget(options.InFlightBytes),
+		checking: make(chan struct{}, runtime.GOMAXPROCS(0)), checkingLarge: make(chan struct{}, 1),
+		decoders: newDecoders(), failed: make(chan error, 2)}
 	s.notice = notice{log: options.Log, said: map[string]time.Time{}}
 	return s, nil
 }
