@@ -156,7 +156,7 @@ func (b *followBench) landOneByOne(ctx context.Context, x *index.Index, files in
 	var took []time.Duration
 	for i := range files {
 		spans := b.spans(1000)
-		written, err := staging.Write("bench", time.Now(), uint32(i), spans)
+		written, err := staging.Write(lake.Path("bench", time.Now(), uint32(i)), spans)
 		if err != nil {
 			return nil, err
 		}

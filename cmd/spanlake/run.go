@@ -18,7 +18,9 @@ import (
 	"github.com/spanlake/spanlake/internal/app"
 	"github.com/spanlake/spanlake/internal/config"
 	"github.com/spanlake/spanlake/internal/index"
+	"github.com/spanlake/spanlake/internal/otlp"
 	"github.com/spanlake/spanlake/internal/span"
+	"github.com/spanlake/spanlake/internal/wal"
 )
 
 // Exit codes, as docs/cli.md lists them.
@@ -53,17 +55,20 @@ func exitCode(err error) int {
 		query    *span.QueryError
 		locked   *index.LockedError
 		unusable *index.UnusableError
+		exposed  *otlp.ExposedError
+		held     *wal.LockedError
+		noLog    *wal.UnusableError
 	)
 	switch {
 	case err == nil:
 		return exitOK
 	case errors.Is(err, context.Canceled):
 		return exitInterrupted
-	case errors.As(err, &wrong), errors.As(err, &query), errors.Is(err, errUsage):
+	case errors.As(err, &wrong), errors.As(err, &query), errors.As(err, &exposed), errors.Is(err, errUsage):
 		return exitUsage
-	case errors.As(err, &locked):
+	case errors.As(err, &locked), errors.As(err, &held):
 		return exitLocked
-	case errors.As(err, &unusable):
+	case errors.As(err, &unusable), errors.As(err, &noLog):
 		return exitUnusable
 	default:
 		return exitFailure

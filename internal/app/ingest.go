@@ -352,7 +352,7 @@ type files struct{ *lake.Writer }
 
 // Write publishes a file.
 func (f files) Write(path string, parts iter.Seq2[[]span.Span, error]) (int64, error) {
-	written, err := f.WriteAgain(path, parts)
+	written, err := f.WriteSorted(path, parts)
 	return written.Bytes, err
 }
 
@@ -361,7 +361,7 @@ func (f files) Path(service string, flush span.Flush) (string, error) {
 	sum := crc32.ChecksumIEEE(append(flush.First[:], flush.Last[:]...))
 	for try := range uint32(100) {
 		path := lake.Path(service, flush.Started, sum+try)
-		if _, taken, err := f.Published(path); err != nil || !taken {
+		if _, taken, err := f.Recover(path); err != nil || !taken {
 			return path, err
 		}
 	}

@@ -40,9 +40,10 @@ type Log interface {
 type Lake interface {
 	// Path names a file that does not exist.
 	Path(service string, flush span.Flush) (string, error)
-	// Published tells whether a file is there, and if so makes sure that it stays; size is in bytes.
-	Published(path string) (size int64, ok bool, err error)
-	// Write publishes a file of sorted parts, whole or not at all, and replaces what a writer that crashed left of it.
+	// Recover tells whether a file was published, and if so makes sure that it stays; otherwise it removes what a writer that
+	// crashed has left of it. size is in bytes.
+	Recover(path string) (size int64, published bool, err error)
+	// Write publishes a file of sorted parts, whole or not at all.
 	Write(path string, parts iter.Seq2[[]span.Span, error]) (size int64, err error)
 }
 
@@ -217,7 +218,7 @@ func backoff(failures int64) time.Duration {
 // write brings the file of a flush into the lake, unless it is there.
 func (f *Flusher) write(ctx context.Context, flush *span.Flush) (span.Flushed, error) {
 	if flush.Path != "" {
-		size, ok, err := f.lake.Published(flush.Path)
+		size, ok, err := f.lake.Recover(flush.Path)
 		if err != nil || ok {
 			return span.Flushed{Files: 1, Spans: int64(flush.Spans), Bytes: size}, err
 		}

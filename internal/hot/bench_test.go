@@ -63,6 +63,33 @@ func heapBytes() float64 {
 	return float64(m.HeapAlloc)
 }
 
+// A span takes no more than is stated, and the store knows how much that is.
+func TestMemoryOfASpan(t *testing.T) {
+	const spans = 100_000
+	for perRequest, most := range map[int]float64{1000: 90, 10: 100, 1: 120} {
+		requests := benchRequests(t, spans, perRequest)
+		before := heapBytes()
+		s := NewStore(newMemoryLog(), Options{})
+		for i := range requests {
+			s.Add(requests[i : i+1])
+		}
+		taken, said := (heapBytes()-before)/spans, float64(s.MemoryBytes())/spans
+		if taken > most || said < 0.8*taken || said > 1.2*taken {
+			t.Errorf("%d spans a request: a span takes %.0f bytes, and MemoryBytes() says %.0f; want up to %.0f", perRequest, taken, said, most)
+		}
+		t.Logf("%d spans a request: %.1f bytes a span, MemoryBytes() says %.1f", perRequest, taken, said)
+		s.Publish(requestID(1), requestID(len(requests)), "a.parquet")
+		if err := s.Release(t.Context(), []string{"a.parquet"}); err != nil {
+			t.Fatal(err)
+		}
+		if left := heapBytes() - before; left > 1<<20 {
+			t.Errorf("%d spans a request: %.0f bytes are left when all are released", perRequest, left)
+		}
+		runtime.KeepAlive(requests)
+		runtime.KeepAlive(s)
+	}
+}
+
 // BenchmarkAdd says what a span costs before it is acknowledged, and how much memory it takes.
 func BenchmarkAdd(b *testing.B) {
 	for _, perRequest := range []int{1000, 100, 10, 1} {

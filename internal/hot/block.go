@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unsafe"
 
 	"github.com/spanlake/spanlake/internal/otlpwire"
 	"github.com/spanlake/spanlake/internal/span"
@@ -29,6 +30,8 @@ type block struct {
 	names []string
 	// bytes are those of the requests; oldest is when the first of them was received, in nanoseconds since 1970.
 	bytes, oldest int64
+	// nameBytes is what names take, roughly.
+	nameBytes int64
 	// sealed is nil as long as requests are added to the block.
 	sealed *sealed
 }
@@ -78,7 +81,7 @@ type tail struct {
 }
 
 func newTail() *tail {
-	return &tail{block: block{rows: make([]row, 0, blockSpans)}, known: make(map[string]uint32)}
+	return &tail{known: make(map[string]uint32)}
 }
 
 func (t *tail) empty() bool { return len(t.requests) == 0 }
@@ -87,6 +90,9 @@ func (t *tail) full() bool { return len(t.rows) >= blockSpans || len(t.requests)
 
 // add takes the spans of a request in. If its data is damaged, the spans before the damage are, and the error says so.
 func (t *tail) add(r *span.Request) error {
+	if len(t.rows)+r.Spans > cap(t.rows) {
+		t.rows = slices.Grow(t.rows, max(r.Spans, len(t.rows)))
+	}
 	position := uint16(len(t.requests))
 	ordinal := uint32(0)
 	var damage error
@@ -143,6 +149,7 @@ func (t *tail) intern(name string) uint32 {
 	t.known[name] = n
 	// What is not UTF-8 was repaired before it was acknowledged; if it was not, a listing over gRPC would fail as a whole.
 	t.names = append(t.names, strings.ToValidUTF8(name, "\uFFFD"))
+	t.nameBytes += int64(unsafe.Sizeof(name)) + int64(len(name))
 	return n
 }
 
@@ -238,6 +245,7 @@ func (b *block) count(chosen func(*request) bool) (n int) {
 // split divides a sealed block into the requests that belong to what is chosen and the others.
 func (b *block) split(chosen func(*request) bool) (in, out block) {
 	parts := [2]block{{file: b.file, names: b.names}, {file: b.file, names: b.names}}
+	parts[1].nameBytes = b.nameBytes // which the two share
 	part, position := make([]int, len(b.requests)), make([]uint16, len(b.requests))
 	var rows [2]int
 	for i := range b.requests {
@@ -264,6 +272,15 @@ func (b *block) split(chosen func(*request) bool) (in, out block) {
 		parts[i].index()
 	}
 	return parts[0], parts[1]
+}
+
+// memory is about how many bytes the block takes.
+func (b *block) memory() int64 {
+	n := int64(cap(b.rows))*int64(unsafe.Sizeof(row{})) + int64(cap(b.requests))*int64(unsafe.Sizeof(request{})) + b.nameBytes
+	if b.sealed != nil {
+		n += int64(cap(b.sealed.roots))*4 + int64(cap(b.sealed.services))*int64(unsafe.Sizeof(serviceTotal{}))
+	}
+	return n
 }
 
 // traceRows yields the rows of a trace.

@@ -38,6 +38,16 @@ func (s *Store) Expired() int64 {
 	return s.expired
 }
 
+// MemoryBytes is about how much memory the store takes: some 70 bytes a span. It is for whoever has to stop taking spans in, since
+// spans that are not flushed stay, whatever their number.
+func (s *Store) MemoryBytes() int64 {
+	var n int64
+	for _, b := range s.snapshot() {
+		n += b.memory()
+	}
+	return n
+}
+
 // size is what is held for a file.
 type size struct{ spans, bytes int64 }
 

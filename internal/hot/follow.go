@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 )
@@ -13,6 +14,8 @@ const (
 	lookEvery = time.Second
 	// maxWait bounds the wait between two looks that fail.
 	maxWait = 5 * time.Second
+	// releaseAtOnce is for how many files one Release asks: the log deletes their requests, up to 64 MiB for each of them.
+	releaseAtOnce = 10
 )
 
 // Index says which files are indexed.
@@ -98,8 +101,13 @@ func (f *Follower) look(ctx context.Context) (reached bool, err error) {
 	if err != nil || len(indexed) == 0 {
 		return true, err
 	}
-	err = f.spans.Release(ctx, indexed)
-	return !errors.Is(err, ErrUnreachable), err
+	// Few at a time, so that a long list makes progress even if each call has a deadline.
+	for part := range slices.Chunk(indexed, releaseAtOnce) {
+		if err := f.spans.Release(ctx, part); err != nil {
+			return !errors.Is(err, ErrUnreachable), err
+		}
+	}
+	return true, nil
 }
 
 // note keeps the state, and logs a failure when it begins and when it ends.

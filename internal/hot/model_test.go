@@ -21,7 +21,7 @@ func TestModel(t *testing.T) {
 		f := newFixture(t, Options{})
 		files, published := 0, []string{}
 		ctx := t.Context()
-		few := rapid.IntRange(0, 5)
+		few := rapid.IntRange(0, 3)
 		rt.Repeat(map[string]func(*rapid.T){
 			"add": func(rt *rapid.T) {
 				var spans []*tracepb.Span

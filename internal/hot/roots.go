@@ -41,7 +41,7 @@ type ranked struct {
 	block *block
 }
 
-func (r ranked) request() *span.RequestID { return &r.block.requests[r.row.request].id }
+func (a ranked) request() *span.RequestID { return &a.block.requests[a.row.request].id }
 
 // compare is negative if a comes before b in the listing.
 func (a ranked) compare(b ranked) int {

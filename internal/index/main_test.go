@@ -222,7 +222,7 @@ func writeWithLake(t testing.TB, l testkit.Lake, spans ...span.Span) lake.Writte
 	if err != nil {
 		t.Fatal(err)
 	}
-	written, err := writer.Write("svc", testkit.Start, 1, spans)
+	written, err := writer.Write(lake.Path("svc", testkit.Start, 1), spans)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,7 +15,7 @@ func BenchmarkScanner(b *testing.B) {
 	root := b.TempDir()
 	for i := range files {
 		at := time.Date(2025, 1, 1+i%365, 0, 0, i/365, 0, time.UTC)
-		path := filepath.Join(root, filePath("checkout-service", at, uint32(i)))
+		path := filepath.Join(root, Path("checkout-service", at, uint32(i)))
 		if i < 365 {
 			if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 				b.Fatal(err)

@@ -14,9 +14,10 @@ const (
 	unknownService  = "unknown_service"
 )
 
-// filePath is where a file of the lake goes, relative to the root and with '/'. The partition is the UTC day of at, the
-// time of writing, so that no client's clock makes folders. The service is a hint for people and never parsed.
-func filePath(service string, at time.Time, suffix uint32) string {
+// Path is where a file of the lake goes, relative to the root and with '/'. The partition is the UTC day of at, the time of
+// writing, so that no client's clock makes folders. The service is a hint for people and never parsed. The suffix, and nothing
+// else, keeps apart what is written for one service within a second. The same arguments give the same path.
+func Path(service string, at time.Time, suffix uint32) string {
 	at = at.UTC()
 	return fmt.Sprintf("year=%04d/month=%02d/day=%02d/%s_%d_%08x.parquet",
 		at.Year(), at.Month(), at.Day(), safeService(service), at.Unix(), suffix)

@@ -7,7 +7,7 @@ import (
 	"unicode/utf8"
 )
 
-func TestFilePath(t *testing.T) {
+func TestPath(t *testing.T) {
 	at := time.Date(2026, 3, 9, 23, 59, 59, 999, time.UTC)
 	for name, tc := range map[string]struct {
 		service string
@@ -25,7 +25,7 @@ func TestFilePath(t *testing.T) {
 			"tool runner/é", at, 1, "year=2026/month=03/day=09/tool_runner_é_1773100799_00000001.parquet"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got := filePath(tc.service, tc.at, tc.suffix); got != tc.want {
+			if got := Path(tc.service, tc.at, tc.suffix); got != tc.want {
 				t.Errorf("got  %s\nwant %s", got, tc.want)
 			}
 		})

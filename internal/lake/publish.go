@@ -6,21 +6,24 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 )
 
-// publish makes the file at path, relative to the root, whole or not at all, and returns its size. It is written under a name
+// publish makes the file of this name, relative to the root, whole or not at all, and returns its size. It is written under a name
 // that the scanner passes over, made durable, and only then renamed.
 //
 // The temporary name is taken with O_EXCL and kept until after the rename, which is what makes it safe to look whether the
 // final name is free: no other Writer can take that name meanwhile.
-func (w *Writer) publish(path string, write func(io.Writer) error) (size int64, err error) {
-	final := filepath.Join(w.root, filepath.FromSlash(path))
+func (w *Writer) publish(name string, write func(io.Writer) error) (size int64, err error) {
+	final, temporary, err := w.names(name)
+	if err != nil {
+		return 0, err
+	}
 	dir := filepath.Dir(final)
 	if err := w.makeDurableDir(dir); err != nil {
 		return 0, err
 	}
-	temporary := temporaryOf(final)
 	f, err := os.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 	if err != nil {
 		return 0, err
@@ -62,9 +65,18 @@ func (w *Writer) publish(path string, write func(io.Writer) error) (size int64, 
 	return size, nil
 }
 
-// temporaryOf is the name of a file until it is published.
-func temporaryOf(final string) string {
-	return filepath.Join(filepath.Dir(final), "."+filepath.Base(final)+".tmp")
+// names are the full paths under which a file is published and, before that, written. A path at which the scanner would not find it,
+// or that leads out of the lake, is refused.
+func (w *Writer) names(name string) (final, temporary string, err error) {
+	local, err := filepath.Localize(name)
+	if err == nil && (skipsPart(path.Dir(name)) || !isLakeFile(path.Base(name))) {
+		err = errors.New("is not a path of a span file")
+	}
+	if err != nil {
+		return "", "", &fs.PathError{Op: "publish", Path: name, Err: err}
+	}
+	final = filepath.Join(w.root, local)
+	return final, filepath.Join(filepath.Dir(final), "."+filepath.Base(final)+".tmp"), nil
 }
 
 // errFree is nil if nothing has the name.

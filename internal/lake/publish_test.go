@@ -33,7 +33,7 @@ func TestAFileIsSeenOnlyWhenItIsWhole(t *testing.T) {
 			seen = append(seen, filesIn(t, root))
 		}
 	}
-	got, err := newWriter(t, root).WriteSorted("svc", time.Unix(0, 0), 1, parts)
+	got, err := newWriter(t, root).WriteSorted(testFile, parts)
 	if err != nil || got.Path != testFile {
 		t.Fatalf("WriteSorted() = %+v, %v", got, err)
 	}
@@ -51,7 +51,7 @@ func TestTheFolderOfTheLakeIsMadeWithItsParents(t *testing.T) {
 	root := filepath.Join(t.TempDir(), "var", "lib", "spans")
 	writer := newWriter(t, root)
 	for range 2 {
-		if _, err := writer.Write("svc", time.Unix(0, 0), 1, makeSpans(1, 1)); err != nil {
+		if _, err := writer.Write(testFile, makeSpans(1, 1)); err != nil {
 			t.Fatal(err)
 		}
 		if files := filesIn(t, root); !slices.Equal(files, []string{testFile}) {
@@ -73,7 +73,7 @@ func TestAFileIsNeverOverwritten(t *testing.T) {
 			root := t.TempDir()
 			put(t, root, existing, "somebody else's bytes")
 			writer := newWriter(t, root)
-			_, err := writer.Write("svc", time.Unix(0, 0), 1, makeSpans(1, 1))
+			_, err := writer.Write(testFile, makeSpans(1, 1))
 			if !errors.Is(err, fs.ErrExist) || !strings.Contains(err.Error(), filepath.Base(existing)) {
 				t.Errorf("Write() = %v, want fs.ErrExist with the name", err)
 			}
@@ -85,7 +85,7 @@ func TestAFileIsNeverOverwritten(t *testing.T) {
 			}
 
 			// With another suffix the same spans go in at once.
-			if got, err := writer.Write("svc", time.Unix(0, 0), 2, makeSpans(1, 1)); err != nil || got.Rows != 1 {
+			if got, err := writer.Write(Path("svc", time.Unix(0, 0), 2), makeSpans(1, 1)); err != nil || got.Rows != 1 {
 				t.Errorf("with another suffix: Write() = %+v, %v", got, err)
 			}
 		})
@@ -102,7 +102,7 @@ func TestOfManyWritersOneGetsTheName(t *testing.T) {
 	for range 8 {
 		writer := newWriter(t, root)
 		writers.Go(func() {
-			_, err := writer.Write("svc", time.Unix(0, 0), 1, makeSpans(10, 10))
+			_, err := writer.Write(testFile, makeSpans(10, 10))
 			mu.Lock()
 			defer mu.Unlock()
 			if err == nil {
@@ -125,7 +125,7 @@ func TestAWriteThatFailsLeavesNothing(t *testing.T) {
 	t.Run("a file is where a folder should be", func(t *testing.T) {
 		root := t.TempDir()
 		put(t, root, "year=1970", "")
-		if _, err := newWriter(t, root).Write("svc", time.Unix(0, 0), 1, makeSpans(1, 1)); err == nil {
+		if _, err := newWriter(t, root).Write(testFile, makeSpans(1, 1)); err == nil {
 			t.Error("Write() succeeded")
 		}
 		if files := filesIn(t, root); !slices.Equal(files, []string{"year=1970"}) {
@@ -141,7 +141,7 @@ func TestAWriteThatFailsLeavesNothing(t *testing.T) {
 		if os.WriteFile(filepath.Join(root, "probe"), nil, 0o644) == nil {
 			t.Skip("this user may write anywhere")
 		}
-		if _, err := newWriter(t, root).Write("svc", time.Unix(0, 0), 1, makeSpans(1, 1)); !errors.Is(err, fs.ErrPermission) {
+		if _, err := newWriter(t, root).Write(testFile, makeSpans(1, 1)); !errors.Is(err, fs.ErrPermission) {
 			t.Errorf("Write() = %v, want fs.ErrPermission", err)
 		}
 	})
@@ -155,7 +155,7 @@ func TestAWriteThatFailsLeavesNothing(t *testing.T) {
 				t.Errorf("the lake holds %v", files)
 			}
 		}()
-		_, _ = newWriter(t, root).WriteSorted("svc", time.Unix(0, 0), 1, func(func([]span.Span, error) bool) { panic("a bug") })
+		_, _ = newWriter(t, root).WriteSorted(testFile, func(func([]span.Span, error) bool) { panic("a bug") })
 	})
 }
 

@@ -22,7 +22,7 @@ func TestAnySpanComesBackAsItWentIn(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		spans := rapid.SliceOfN(rapid.Custom(anySpan), 1, 30).Draw(r, "spans")
 		suffix++
-		written, err := writer.Write("svc", time.Unix(0, 0), suffix, spans)
+		written, err := writer.Write(Path("svc", time.Unix(0, 0), suffix), spans)
 		if err != nil {
 			r.Fatal(err)
 		}

@@ -28,7 +28,7 @@ func BenchmarkWrite(b *testing.B) {
 		spans[i], spans[j] = spans[j], spans[i]
 	}
 	measure(b, func(writer *lake.Writer, suffix uint32) (lake.Written, error) {
-		return writer.Write("svc", time.Unix(0, 0), suffix, spans)
+		return writer.Write(lake.Path("svc", time.Unix(0, 0), suffix), spans)
 	})
 }
 
@@ -46,7 +46,7 @@ func BenchmarkWriteSorted(b *testing.B) {
 		}
 	}
 	measure(b, func(writer *lake.Writer, suffix uint32) (lake.Written, error) {
-		return writer.WriteSorted("svc", time.Unix(0, 0), suffix, parts)
+		return writer.WriteSorted(lake.Path("svc", time.Unix(0, 0), suffix), parts)
 	})
 }
 

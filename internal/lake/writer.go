@@ -107,12 +107,11 @@ func NewWriter(root string) (*Writer, error) {
 	}, nil
 }
 
-// Write publishes one file with the spans, in whatever order they come. The time of writing gives the day folder, and with
-// service and suffix the name. A name that exists is an error (fs.ErrExist) and nothing is overwritten; after any error no
-// file is there.
-func (w *Writer) Write(service string, at time.Time, suffix uint32, spans []span.Span) (Written, error) {
+// Write publishes one file with the spans, in whatever order they come, at the path that Path gave. A name that exists, or that
+// another Writer is at, is an error (fs.ErrExist) and nothing is overwritten; after any error no file is there.
+func (w *Writer) Write(path string, spans []span.Span) (Written, error) {
 	w.sort(spans)
-	return w.publishRows(filePath(service, at, suffix), func(yield func([]*span.Span, error) bool) {
+	return w.publishRows(path, func(yield func([]*span.Span, error) bool) {
 		yield(w.rows, nil)
 	})
 }
@@ -120,8 +119,8 @@ func (w *Writer) Write(service string, at time.Time, suffix uint32, spans []span
 // WriteSorted publishes one file like Write, from parts that come one after the other in the order of trace id, then start
 // time, so that only one part is in memory. Each part begins a new row group: RowGroupRows is a good size for it. A part is
 // not used after the next one is asked for. An error that the sequence yields ends the writing and is returned.
-func (w *Writer) WriteSorted(service string, at time.Time, suffix uint32, parts iter.Seq2[[]span.Span, error]) (Written, error) {
-	return w.publishRows(filePath(service, at, suffix), func(yield func([]*span.Span, error) bool) {
+func (w *Writer) WriteSorted(path string, parts iter.Seq2[[]span.Span, error]) (Written, error) {
+	return w.publishRows(path, func(yield func([]*span.Span, error) bool) {
 		for part, err := range parts {
 			w.rows = pointers(w.rows[:0], part)
 			if !yield(w.rows, err) {
@@ -376,5 +375,5 @@ func (w *Writer) repair(c *column, text string) string {
 // bytesOf is the text itself as the Parquet writer takes it, without a copy. It only reads them: pages and statistics have
 // copies of their own.
 func bytesOf(text string) parquet.ByteArray {
-	return unsafe.Slice(unsafe.StringData(text), len(text))
+	return unsafe.Slice(unsafe.StringData(text), len(text)) //nolint:gosec // as above
 }

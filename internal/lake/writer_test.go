@@ -52,7 +52,7 @@ func TestSpansComeBackAsTheyWentIn(t *testing.T) {
 		},
 	}
 	root := t.TempDir()
-	got, err := newWriter(t, root).Write("chat-api", start, 1, want)
+	got, err := newWriter(t, root).Write(Path("chat-api", start, 1), want)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -210,7 +210,7 @@ func TestStringsThatAreNotUTF8AreRepaired(t *testing.T) {
 	spans[0].StatusMessage = "\xed\xa0\x80" // half of a surrogate pair
 	spans[1].Name = "nul \x00 is fine"
 	root := t.TempDir()
-	got, err := newWriter(t, root).Write("svc", time.Unix(0, 0), 1, spans)
+	got, err := newWriter(t, root).Write(testFile, spans)
 	if err != nil || got.Repaired != 2 {
 		t.Fatalf("Write() = %+v, %v; want 2 repaired strings", got, err)
 	}
@@ -245,7 +245,7 @@ func TestTimesOutsideOf64BitNanoseconds(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			root := t.TempDir()
 			spans := append(makeSpans(3, 3), span.Span{TraceID: "fe", SpanID: "0b", StartTime: tc.start, EndTime: tc.end})
-			_, err := newWriter(t, root).Write("svc", good, 1, spans)
+			_, err := newWriter(t, root).Write(Path("svc", good, 1), spans)
 			var outside *TimeRangeError
 			if !errors.As(err, &outside) || outside.Column != tc.column || outside.TraceID != "fe" || outside.SpanID != "0b" {
 				t.Errorf("Write() = %v", err)
@@ -269,7 +269,7 @@ func TestWriteSortedTakesPartsThatReuseTheirMemory(t *testing.T) {
 		}
 	}
 	root := t.TempDir()
-	got, err := newWriter(t, root).WriteSorted("svc", time.Unix(0, 0), 1, parts)
+	got, err := newWriter(t, root).WriteSorted(testFile, parts)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -295,7 +295,7 @@ func TestWriteSortedFails(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			root := t.TempDir()
-			got, err := newWriter(t, root).WriteSorted("svc", time.Unix(0, 0), 1, tc.parts)
+			got, err := newWriter(t, root).WriteSorted(testFile, tc.parts)
 			if !errors.Is(err, tc.want) || got != (Written{}) {
 				t.Errorf("WriteSorted() = %+v, %v; want %v", got, err, tc.want)
 			}
@@ -314,7 +314,7 @@ func TestAWriterThatIsReusedWritesTheSameBytes(t *testing.T) {
 	writer := newWriter(t, root)
 	var files [][]byte
 	for i, s := range [][]span.Span{spans, makeSpans(2_000, 9), spans} {
-		got, err := writer.Write("svc", time.Unix(0, 0), uint32(i), s)
+		got, err := writer.Write(Path("svc", time.Unix(0, 0), uint32(i)), s)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -412,7 +412,7 @@ func newWriter(t testing.TB, root string) *Writer {
 
 func write(t *testing.T, root string, spans []span.Span) (path string) {
 	t.Helper()
-	got, err := newWriter(t, root).Write("svc", time.Unix(0, 0), 1, spans)
+	got, err := newWriter(t, root).Write(testFile, spans)
 	if err != nil {
 		t.Fatal(err)
 	}

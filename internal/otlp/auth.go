@@ -47,7 +47,7 @@ func (k *keyCheck) Authenticate(ctx context.Context, headers map[string][]string
 	if refused == nil {
 		return ctx, nil
 	}
-	k.server.refuse(refused, 0)
+	k.server.refuse(refused)
 	return ctx, status.ErrorProto(refused.status())
 }
 

@@ -32,13 +32,16 @@ type reading struct {
 }
 
 // read receives a request within its share of the memory, the limit and the time. Open returns the bytes as they come, and
-// fills in what is known of them. The error is a *refusal if it is not the connection's.
+// fills in what is known of them. The error is a *refusal.
 func (r *reading) read(ctx context.Context, patience time.Duration, open func() (io.Reader, error)) ([]byte, error) {
 	timer := time.AfterFunc(patience, func() { r.share.end(errSlow(patience)) })
 	defer timer.Stop()
 	data, err := r.receive(ctx, open)
 	if err != nil {
-		return nil, r.share.cause(err)
+		if err = r.share.cause(err); !isRefusal(err) {
+			err = errCut(err)
+		}
+		return nil, err
 	}
 	if err := r.share.keep(); err != nil {
 		return nil, err
@@ -85,11 +88,12 @@ func (r *reading) readAll(ctx context.Context, plain io.Reader) ([]byte, error) 
 		case n > 0 && int64(len(buffer)+n) > r.limit:
 			return nil, errTooLarge(r.limit)
 		case n > 0 && full:
-			grown, err := r.grow(ctx, buffer)
-			if err != nil {
-				return nil, err
+			larger, full := r.grow(ctx, buffer)
+			if full != nil {
+				return nil, full
 			}
-			buffer = append(grown, beyond[0])
+			buffer = larger
+			buffer = append(buffer, beyond[0])
 		default:
 			buffer = buffer[:len(buffer)+n]
 		}
@@ -121,4 +125,9 @@ func (r *reading) grow(ctx context.Context, buffer []byte) ([]byte, error) {
 	copy(grown, buffer)
 	r.share.give(int64(cap(buffer)))
 	return grown, nil
+}
+
+func isRefusal(err error) bool {
+	_, ok := errors.AsType[*refusal](err)
+	return ok
 }

@@ -130,7 +130,14 @@ func (r *reading) zstd(ctx context.Context, input *bufio.Reader) (io.Reader, fun
 	if err := frame.Decode(head); err != nil {
 		return nil, nil, err
 	}
-	window := max(frame.WindowSize, smallWindow)
+	window := frame.WindowSize
+	if frame.SingleSegment {
+		window = frame.FrameContentSize // the frame is its own window
+	}
+	if frame.HasFCS && frame.FrameContentSize > uint64(r.limit) {
+		return nil, nil, errTooLarge(r.limit)
+	}
+	window = max(window, smallWindow)
 	if window > maxWindow {
 		return nil, nil, fmt.Errorf("it asks for a window of %s, and %s is the most", humanize.IBytes(window), humanize.IBytes(maxWindow))
 	}

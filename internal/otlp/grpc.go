@@ -66,7 +66,6 @@ func (s *Server) newGRPC(ctx context.Context) (*grpc.Server, error) {
 		grpc.StaticConnWindowSize(windowBytes), // gRPC gives it back whether or not requests are read
 		grpc.MaxHeaderListSize(headerBytes),
 		grpc.ConnectionTimeout(handshakeTime),
-		grpc.SharedWriteBuffer(true),
 	} {
 		options = append(options, configgrpc.WithGrpcServerOption(option))
 	}
@@ -101,18 +100,19 @@ func (s *Server) exportTraces(_ any, stream grpc.ServerStream) error {
 		s.log.Error("gRPC is another one than this program was made for")
 		return s.refuseGRPC(errInternal())
 	}
-	one, refused := s.begin(cancel)
-	if refused != nil {
-		return s.refuseGRPC(refused)
+	if !s.begin() {
+		return s.refuseGRPC(errStopping())
 	}
-	defer s.finish(one)
+	defer s.requests.Done()
+	one := s.budget.enter(cancel)
+	defer one.leave()
 	data, err := s.readMessage(ctx, one, messages)
 	if err != nil {
 		return s.refuseGRPC(s.refusalOf(err))
 	}
 	response, refused := s.answer(ctx, "grpc", one, data)
 	if refused != nil {
-		return grpcError(refused)
+		return s.refuseGRPC(refused)
 	}
 	reply, err := response.MarshalProto()
 	if err != nil {
@@ -122,11 +122,9 @@ func (s *Server) exportTraces(_ any, stream grpc.ServerStream) error {
 }
 
 func (s *Server) refuseGRPC(r *refusal) error {
-	s.refuse(r, 0)
-	return grpcError(r)
+	s.refuse(r)
+	return status.ErrorProto(r.status())
 }
-
-func grpcError(r *refusal) error { return status.ErrorProto(r.status()) }
 
 // messageStream is what grpc-go's RecvMsg reads messages from. RecvMsg itself sets aside as much as a client announces, or as
 // a few compressed bytes become, before anybody is asked; see docs/adr/0011.
@@ -145,8 +143,8 @@ func (s *Server) readMessage(ctx context.Context, one *share, messages messageSt
 	return r.read(ctx, s.options.ReadTimeout, func() (io.Reader, error) {
 		var header [5]byte // gRPC over HTTP/2: one byte that is 1 if the message is compressed, and its length
 		if err := messages.ReadMessageHeader(header[:]); err != nil {
-			if errors.Is(err, io.EOF) {
-				return nil, errMalformed("the call has no request message")
+			if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+				err = errMalformed("the call has no request message")
 			}
 			return nil, err
 		}
@@ -185,7 +183,7 @@ func (m *message) Read(p []byte) (int, error) {
 	n := int(min(int64(len(p)), m.left, chunkBytes))
 	pieces, err := m.stream.Read(n)
 	if err != nil {
-		if errors.Is(err, io.EOF) {
+		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 			err = errMalformed("the request message ends before its length")
 		}
 		m.ended = err

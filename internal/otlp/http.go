@@ -15,7 +15,6 @@ import (
 	"go.opentelemetry.io/collector/config/configauth"
 	"go.opentelemetry.io/collector/config/confighttp"
 	"go.opentelemetry.io/collector/config/configoptional"
-	"go.opentelemetry.io/collector/pdata/ptrace/ptraceotlp"
 	spb "google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/encoding/protojson"
@@ -29,6 +28,9 @@ const (
 	tracesPath = "/v1/traces"
 	// writeTime is how long an answer may take to be read.
 	writeTime = 30 * time.Second
+	// lingerTime and lingerBytes are how long and how much is read of a request that was refused before its end.
+	lingerTime  = time.Second
+	lingerBytes = 16 << 20
 	// corsAge is how long a browser remembers what it may send.
 	corsAge = 600
 )
@@ -71,33 +73,46 @@ func (s *Server) serveHTTP(w http.ResponseWriter, r *http.Request) {
 			s.refuseHTTP(w, r, errInternal())
 		}
 	}()
-	if refused := s.route(w, r); refused != nil {
-		s.refuseHTTP(w, r, refused)
+	if !s.begin() {
+		s.refuseHTTP(w, r, errStopping())
 		return
 	}
-	// A read that waits for the client returns at a deadline that has passed.
-	control := http.NewResponseController(w)
-	one, refused := s.begin(func() { _ = control.SetReadDeadline(time.Unix(1, 0)) })
-	if refused != nil {
-		s.refuseHTTP(w, r, refused)
-		return
-	}
-	defer s.finish(one)
-	response, err := s.receiveHTTP(r, one)
-	if err != nil {
-		s.refuseHTTP(w, r, s.refusalOf(err))
-		return
-	}
-	marshal := response.MarshalProto
-	if contentType(r) == contentJSON {
-		marshal = response.MarshalJSON
-	}
-	body, err := marshal()
+	defer s.requests.Done()
+	body, err := s.exportHTTP(w, r)
 	if err != nil {
 		s.refuseHTTP(w, r, s.refusalOf(err))
 		return
 	}
 	write(w, contentType(r), http.StatusOK, body)
+}
+
+// exportHTTP reads and stores a request, and returns the response in its encoding.
+func (s *Server) exportHTTP(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	if refused := s.route(w, r); refused != nil {
+		return nil, refused
+	}
+	// A read that waits for the client returns at a deadline that has passed.
+	control := http.NewResponseController(w)
+	one := s.budget.enter(func() { _ = control.SetReadDeadline(time.Unix(1, 0)) })
+	defer one.leave()
+	data, err := s.readBody(r, one)
+	if err != nil {
+		return nil, err
+	}
+	if contentType(r) == contentJSON {
+		if data, err = decodeJSON(r.Context(), one, data); err != nil {
+			return nil, err
+		}
+	}
+	response, refused := s.answer(r.Context(), "http", one, data)
+	switch {
+	case refused != nil:
+		return nil, refused
+	case contentType(r) == contentJSON:
+		return response.MarshalJSON()
+	default:
+		return response.MarshalProto()
+	}
 }
 
 // route refuses what is not an export of traces.
@@ -133,34 +148,17 @@ func contentType(r *http.Request) string {
 	return ""
 }
 
-// receiveHTTP reads and stores a request.
-func (s *Server) receiveHTTP(r *http.Request, one *share) (ptraceotlp.ExportResponse, error) {
-	none := ptraceotlp.NewExportResponse()
+// readBody receives the body of a request.
+func (s *Server) readBody(r *http.Request, one *share) ([]byte, error) {
 	receiving := reading{share: one, limit: s.options.MaxRequestBytes, decoders: &s.decoders, encoding: r.Header.Get("Content-Encoding")}
-	data, err := receiving.read(r.Context(), s.options.ReadTimeout, func() (io.Reader, error) {
+	return receiving.read(r.Context(), s.options.ReadTimeout, func() (io.Reader, error) {
 		if r.ContentLength > receiving.limit {
 			return nil, errTooLarge(receiving.limit)
 		}
 		receiving.length = max(r.ContentLength, 0)
 		return &body{source: r.Body, limit: receiving.limit, patience: s.options.ReadTimeout}, nil
 	})
-	if err != nil {
-		return none, err
-	}
-	if contentType(r) == contentJSON {
-		if data, err = decodeJSON(r.Context(), one, data); err != nil {
-			return none, err
-		}
-	}
-	response, refused := s.answer(r.Context(), "http", one, data)
-	if refused != nil {
-		return none, &counted{refused}
-	}
-	return response, nil
 }
-
-// counted is a refusal that the observer knows of.
-type counted struct{ *refusal }
 
 // body makes refusals of the errors of net/http.
 type body struct {
@@ -184,22 +182,14 @@ func (b *body) Read(p []byte) (int, error) {
 }
 
 func (s *Server) refuseHTTP(w http.ResponseWriter, r *http.Request, refused *refusal) {
-	s.refuse(refused, 0)
-	if refused.http != http.StatusNotFound {
-		// Some of the request may not have been read.
-		w.Header().Set("Connection", "close")
-	}
-	writeRefusal(w, r, refused)
-}
-
-// writeRefusal answers with a google.rpc.Status in the encoding of the request (OTLP specification, "OTLP/HTTP Response").
-func writeRefusal(w http.ResponseWriter, r *http.Request, refused *refusal) {
+	s.refuse(refused)
 	if refused.retry > 0 {
 		w.Header().Set("Retry-After", refused.retrySeconds())
 	}
 	writeStatus(w, r, refused.http, refused.status())
 }
 
+// writeStatus answers with a google.rpc.Status in the encoding of the request (OTLP specification, "OTLP/HTTP Response").
 func writeStatus(w http.ResponseWriter, r *http.Request, code int, status *spb.Status) {
 	media := contentType(r)
 	var encoded []byte
@@ -215,13 +205,26 @@ func writeStatus(w http.ResponseWriter, r *http.Request, code int, status *spb.S
 	if err != nil {
 		media, encoded = "text/plain; charset=utf-8", []byte(err.Error())
 	}
+	w.Header().Set("Connection", "close") // the body may not have been read
 	write(w, media, code, encoded)
+	linger(w, r)
+}
+
+// linger reads some more of a request that was answered early: were the connection closed while the client is sending, the
+// system would tell it of that and not of the answer, and it would try again with what can never be taken.
+func linger(w http.ResponseWriter, r *http.Request) {
+	if r.ProtoMajor != 1 {
+		return // HTTP/2 ends a stream without ending the connection
+	}
+	control := http.NewResponseController(w)
+	if control.Flush() == nil && control.SetReadDeadline(time.Now().Add(lingerTime)) == nil {
+		_, _ = io.CopyN(io.Discard, r.Body, lingerBytes) // whatever comes is of no interest
+	}
 }
 
 // writeUnauthenticated is the answer of the Collector's server when the authenticator refuses.
 func writeUnauthenticated(w http.ResponseWriter, r *http.Request, _ string, code int) {
 	w.Header().Set("WWW-Authenticate", `Bearer realm="spanlake"`)
-	w.Header().Set("Connection", "close") // the body is not read
 	writeStatus(w, r, code, &spb.Status{Code: int32(codes.Unauthenticated), Message: "an API key is needed that this server accepts: send the header \"" +
 		bearerHeader + ": Bearer KEY\" or \"" + keyHeader + ": KEY\""})
 }

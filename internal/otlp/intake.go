@@ -19,7 +19,7 @@ func (s *Server) answer(ctx context.Context, transport string, from *share, data
 	response := ptraceotlp.NewExportResponse()
 	report, refused := s.store(ctx, from, data)
 	if refused != nil {
-		s.refuse(refused, report.Accepted)
+		refused.spans = report.Accepted
 		return response, refused
 	}
 	s.options.Observer.Accepted(transport, report.Accepted, len(data))
@@ -100,22 +100,15 @@ func (s *Server) refusalOf(err error) *refusal {
 	return later("error", 0, "spans cannot be stored now: send them again")
 }
 
-// refuse counts a refusal. Spans is 0 if nobody knows how many there were.
-func (s *Server) refuse(r *refusal, spans int) { s.options.Observer.Refused(r.reason, spans) }
+// refuse counts a refusal.
+func (s *Server) refuse(r *refusal) { s.options.Observer.Refused(r.reason, r.spans) }
 
-// begin enters a request, or says why not.
-func (s *Server) begin(interrupt func()) (*share, *refusal) {
+// begin is false if no request may begin anymore; otherwise s.requests.Done must be called at its end.
+func (s *Server) begin() bool {
 	s.running.Lock()
 	defer s.running.Unlock()
-	if s.stopping {
-		return nil, errStopping()
+	if !s.stopping {
+		s.requests.Add(1)
 	}
-	s.requests.Add(1)
-	return s.budget.enter(interrupt), nil
-}
-
-// finish ends what begin began.
-func (s *Server) finish(one *share) {
-	one.leave()
-	s.requests.Done()
+	return !s.stopping
 }

@@ -193,6 +193,11 @@ func (o *Options) withDefaults() Options {
 // nobody counts nothing.
 type nobody struct{}
 
+// Accepted does nothing.
 func (nobody) Accepted(string, int, int) {}
-func (nobody) Refused(string, int)       {}
-func (nobody) Repaired(string, int64)    {}
+
+// Refused does nothing.
+func (nobody) Refused(string, int) {}
+
+// Repaired does nothing.
+func (nobody) Repaired(string, int64) {}

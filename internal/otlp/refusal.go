@@ -28,6 +28,8 @@ type refusal struct {
 	retry time.Duration
 	// text is for the client.
 	text string
+	// spans are those that were refused, 0 if they were not counted.
+	spans int
 }
 
 func (r *refusal) Error() string { return r.text }
@@ -65,6 +67,11 @@ func errCrowded() *refusal {
 
 func errSlow(limit time.Duration) *refusal {
 	return later("slow", 0, fmt.Sprintf("the request took longer than %v to arrive: send the spans again, in smaller requests", limit))
+}
+
+// errCut is for a client that went away. It may yet hear it, and if so, its spans were not stored.
+func errCut(err error) *refusal {
+	return later("canceled", 0, fmt.Sprintf("the request was not received to its end: %v", err))
 }
 
 func errTooLarge(limit int64) *refusal {

@@ -1,8 +1,8 @@
 package otlpwire
 
 import (
-	"bytes"
 	"math"
+	"slices"
 	"unicode/utf8"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -18,6 +18,8 @@ type rewriter struct {
 	out     []byte
 	// mergeLeft is how many more bytes of repeated singular messages may be put together, so that memory has a bound.
 	mergeLeft int
+	// repaired is the last text that was repaired.
+	repaired []byte
 }
 
 // occurrences say where the singular fields of a message are.
@@ -58,23 +60,38 @@ func (r *rewriter) message(m messageType, b []byte, depth int) error {
 		o = r.occurrences(m, b)
 	}
 	l := losses{message: m}
-	begin := len(r.out)
 	for f := (fields{buf: b}); f.next(); {
-		before, report := len(r.out), r.report
-		if err := r.next(&f, &o, &l, depth); err != nil {
-			return err
+		var err error
+		if m.shared() {
+			err = r.nextShared(&f, &o, &l, depth)
+		} else {
+			err = r.next(&f, &o, &l, depth)
 		}
-		if m.shared() && len(r.out)-begin > r.limits.SharedBytes {
-			r.out, r.report = r.out[:before], report
-			if r.kind(m, &f) == kindAttributes {
-				l.dropped[0]++
-				r.report.DroppedAttributes++
-			} else {
-				r.report.TruncatedValues++
-			}
+		if err != nil {
+			return err
 		}
 	}
 	r.losses(&l)
+	return nil
+}
+
+// nextShared appends one field of a resource or scope unless it is too much for the message.
+func (r *rewriter) nextShared(f *fields, o *occurrences, l *losses, depth int) error {
+	before, report := len(r.out), r.report
+	if err := r.next(f, o, l, depth); err != nil {
+		return err
+	}
+	if l.sharedBytes += len(r.out) - before; l.sharedBytes <= r.limits.SharedBytes {
+		return nil
+	}
+	l.sharedBytes -= len(r.out) - before
+	r.out, r.report = r.out[:before], report
+	if r.kind(l.message, f) == kindAttributes {
+		l.dropped[0]++
+		r.report.DroppedAttributes++
+	} else {
+		r.report.TruncatedValues++
+	}
 	return nil
 }
 
@@ -104,6 +121,8 @@ func (r *rewriter) next(f *fields, o *occurrences, l *losses, depth int) error {
 type losses struct {
 	message messageType
 	count   counter
+	// sharedBytes are those of a resource or scope.
+	sharedBytes int
 	// dropped were dropped here, told are those of which the sender says that it has dropped them: attributes, events, links.
 	dropped, told [kindLinks - kindAttributes + 1]uint64
 }
@@ -126,7 +145,6 @@ func (r *rewriter) losses(l *losses) {
 
 // element appends one of a repeated field, or drops it.
 func (r *rewriter) element(t fieldType, f *fields, l *losses, depth int) error {
-	before, begin := r.report, len(r.out)
 	switch t.kind {
 	case kindSpans:
 		if problem := spanProblem(f.data()); problem != "" {
@@ -156,21 +174,26 @@ func (r *rewriter) element(t fieldType, f *fields, l *losses, depth int) error {
 			return nil
 		}
 	case kindElements:
-		if l.count.elementBytes > r.limits.AttributeBytes {
-			return nil // the array was cut before
-		}
+		return r.part(t, f, l, depth)
 	default:
 	}
+	return r.field(t, f, f.data(), depth)
+}
+
+// part appends an element of an array or map unless that is too much for the value.
+func (r *rewriter) part(t fieldType, f *fields, l *losses, depth int) error {
+	if l.count.elementBytes > r.limits.AttributeBytes {
+		return nil // it was cut before
+	}
+	begin, before := len(r.out), r.report
 	if err := r.field(t, f, f.data(), depth); err != nil {
 		return err
 	}
-	if t.kind == kindElements {
-		written := fields{buf: r.out[begin:]}
-		written.next()
-		if l.count.over(t.kind, len(written.data()), r.limits) {
-			r.out, r.report = r.out[:begin], before
-			r.report.TruncatedValues++
-		}
+	written := fields{buf: r.out[begin:]}
+	written.next()
+	if l.count.over(t.kind, len(written.data()), r.limits) {
+		r.out, r.report = r.out[:begin], before
+		r.report.TruncatedValues++
 	}
 	return nil
 }
@@ -244,6 +267,10 @@ func (r *rewriter) field(t fieldType, f *fields, data []byte, depth int) error {
 			return nil
 		}
 	}
+	if len(data) == 0 {
+		r.bytes(f.num, nil)
+		return nil
+	}
 	r.out = protowire.AppendTag(r.out, f.num, protowire.BytesType)
 	// Room for the length that it has if nothing changes.
 	begin := len(r.out)
@@ -275,7 +302,8 @@ func (r *rewriter) text(data []byte, limit int) []byte {
 	}
 	if !utf8.Valid(data) {
 		r.report.RepairedStrings++
-		data = bytes.ToValidUTF8(data, []byte("\uFFFD"))
+		r.repaired = repair(r.repaired[:0], data)
+		data = r.repaired
 		// U+FFFD is longer than what it stands for.
 		if len(data) > limit {
 			data, truncated = cut(data, limit), true
@@ -285,6 +313,25 @@ func (r *rewriter) text(data []byte, limit int) []byte {
 		r.report.TruncatedValues++
 	}
 	return data
+}
+
+// repair appends text with U+FFFD for each run of bytes that are not UTF-8, as strings.ToValidUTF8 does.
+func repair(out, data []byte) []byte {
+	// Each other byte may be bad and become three.
+	out = slices.Grow(out, 2*len(data)+1)
+	for broken := false; len(data) > 0; {
+		_, size := utf8.DecodeRune(data)
+		if size == 1 && data[0] >= utf8.RuneSelf {
+			if !broken {
+				out = utf8.AppendRune(out, utf8.RuneError)
+			}
+			broken = true
+		} else {
+			out, broken = append(out, data[:size]...), false
+		}
+		data = data[size:]
+	}
+	return out
 }
 
 // cut is the begin of a longer text, up to size, that does not end within a rune.

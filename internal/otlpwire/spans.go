@@ -1,6 +1,7 @@
 package otlpwire
 
 import (
+	"bytes"
 	"encoding/hex"
 	"iter"
 	"math"
@@ -53,12 +54,12 @@ func Spans(data []byte) iter.Seq2[*Span, error] {
 				continue
 			}
 			content := request.data()
-			s.Resource, s.ResourceSchemaURL, s.resourceOrigin = nil, nil, new(origin)
+			s.Resource, s.ResourceSchemaURL, s.resourceOrigin = nil, nil, nil
 			if err := s.readResource(content); err != nil {
 				yield(nil, err)
 				return
 			}
-			if s.ServiceName == "" || string(serviceOf) != string(s.Resource) {
+			if s.ServiceName == "" || !bytes.Equal(serviceOf, s.Resource) {
 				s.ServiceName, serviceOf = serviceName(s.Resource), s.Resource
 			}
 			for f := (fields{buf: content}); f.next(); {
@@ -95,7 +96,7 @@ func (s *Span) readResource(b []byte) error {
 
 // scope yields the spans of ScopeSpans and tells whether more are wanted.
 func (s *Span) scope(b []byte, yield func(*Span, error) bool) bool {
-	s.Scope, s.ScopeSchemaURL, s.scopeOrigin = nil, nil, new(origin)
+	s.Scope, s.ScopeSchemaURL, s.scopeOrigin = nil, nil, nil
 	f := fields{buf: b}
 	for f.next() {
 		if f.wire != protowire.BytesType {
@@ -115,6 +116,12 @@ func (s *Span) scope(b []byte, yield func(*Span, error) bool) bool {
 	for f := (fields{buf: b}); f.next(); {
 		if f.num != scopeSpansSpans || f.wire != protowire.BytesType {
 			continue
+		}
+		if s.resourceOrigin == nil {
+			s.resourceOrigin = new(origin)
+		}
+		if s.scopeOrigin == nil {
+			s.scopeOrigin = new(origin)
 		}
 		if err := s.read(f.data()); err != nil {
 			yield(nil, err)

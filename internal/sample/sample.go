@@ -126,7 +126,7 @@ func writeFiles(ctx context.Context, root string, render *renderer, plans <-chan
 		return err
 	}
 	for plan := range plans {
-		file, err := writer.WriteSorted(plan.service, time.Unix(0, plan.last), plan.suffix, parts(ctx, render, plan.traces))
+		file, err := writer.WriteSorted(lake.Path(plan.service, time.Unix(0, plan.last), plan.suffix), parts(ctx, render, plan.traces))
 		if err != nil {
 			return err
 		}

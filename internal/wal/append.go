@@ -2,12 +2,11 @@ package wal
 
 import (
 	"context"
+	"crypto/rand"
 	"database/sql"
 	"encoding/binary"
 	"hash/crc32"
 	"time"
-
-	"crypto/rand"
 
 	"github.com/klauspost/compress/s2"
 
@@ -88,10 +87,8 @@ func checksum(data []byte) uint32 { return crc32.Checksum(data, crc32.MakeTable(
 func (l *Log) handOver(ctx context.Context, p *pending) error {
 	l.sending.RLock()
 	defer l.sending.RUnlock()
-	select {
-	case <-l.closing:
+	if l.ended {
 		return ErrClosed
-	default:
 	}
 	select {
 	case l.queue <- p:

@@ -15,14 +15,15 @@ const (
 	// checkpointBytes is how much goes into SQLite's journal before it is written into the database.
 	checkpointBytes = 16 << 20
 	// tidyInterval is how often free pages are given back to the system, if there are more than keepFree bytes of them and
-	// than is in use, and vacuumPages how many at a time.
+	// than is in use: vacuumSteps times vacuumPages, as long as no request waits. One step takes 2 to 15 ms.
 	tidyInterval = time.Second
 	keepFree     = 64 << 20
-	vacuumPages  = 256
+	vacuumPages  = 64
+	vacuumSteps  = 8
 
 	// The ways to checkpoint. The first waits for nobody and stops nobody; the second waits for readers and empties the journal.
-	passiveCheckpoint  = "PRAGMA wal_checkpoint(PASSIVE)"
-	truncateCheckpoint = "PRAGMA wal_checkpoint(TRUNCATE)"
+	gentleCheckpoint     = "PRAGMA wal_checkpoint(PASSIVE)"
+	truncatingCheckpoint = "PRAGMA wal_checkpoint(TRUNCATE)"
 )
 
 // checkpoint writes SQLite's journal into the database. It is complete if the next commit may begin the journal anew.
@@ -43,25 +44,25 @@ func (l *Log) wantCheckpoint() {
 }
 
 // checkpointLoop makes checkpoints beside the committer, which goes on meanwhile. The journal begins anew only when all of it
-// is in the database, and under load there is always something new: so the committer itself does the little that is left.
+// is in the database and nobody is about to write, and under load there is always something new: so the committer itself does
+// the little that is left.
 func (l *Log) checkpointLoop() {
 	ctx := context.Background()
+	var failures streak
 	for {
 		select {
 		case <-l.checkpoints:
 		case <-l.closing:
 			return
 		}
-		before := l.written.Load()
-		complete, err := checkpoint(ctx, l.background, passiveCheckpoint)
-		if err == nil && complete {
-			l.written.Add(-before)
-			continue
-		}
+		_, err := checkpoint(ctx, l.background, gentleCheckpoint)
 		if err == nil {
 			err = l.do(ctx, l.finishCheckpoint)
 		}
-		if err != nil && !errors.Is(err, ErrClosed) {
+		if errors.Is(err, ErrClosed) {
+			return
+		}
+		if failures.begin(err) {
 			l.log.Warn("the journal of the write-ahead log cannot be written into it; it grows until it can", "path", l.path, "error", err)
 		}
 	}
@@ -69,13 +70,17 @@ func (l *Log) checkpointLoop() {
 
 // finishCheckpoint does what is left of a checkpoint while nobody writes.
 func (l *Log) finishCheckpoint() error {
-	complete, err := checkpoint(context.Background(), l.writer, passiveCheckpoint)
+	complete, err := checkpoint(context.Background(), l.writer, gentleCheckpoint)
 	if err != nil {
 		return l.failed(err)
 	}
 	if complete {
 		l.written.Store(0)
+		l.nextCheckpoint.Store(l.checkpointBytes)
+		return nil
 	}
+	// Somebody reads, and must not be asked for at every commit.
+	l.nextCheckpoint.Store(l.written.Load() + l.checkpointBytes/2)
 	return nil
 }
 
@@ -101,12 +106,19 @@ func (l *Log) tidy() {
 	if written > 0 && written == l.writtenBefore {
 		l.wantCheckpoint()
 	}
-	l.mu.Lock()
-	tooMuch := l.counters.freeBytes > max(l.keepFree, l.counters.liveBytes)
-	l.mu.Unlock()
-	if tooMuch {
-		if err := l.vacuum(context.Background()); err != nil {
+	for range vacuumSteps {
+		l.mu.Lock()
+		tooMuch := l.counters.freeBytes > max(l.keepFree, l.counters.liveBytes)
+		l.mu.Unlock()
+		if !tooMuch || len(l.queue) > 0 {
+			break
+		}
+		err := l.vacuum(context.Background())
+		if l.vacuumFailures.begin(err) {
 			l.log.Warn("the write-ahead log cannot give space back", "path", l.path, "error", err)
+		}
+		if err != nil {
+			break
 		}
 	}
 	l.writtenBefore = written
@@ -133,7 +145,7 @@ func (l *Log) vacuum(ctx context.Context) error {
 
 // wrote counts what went into SQLite's journal.
 func (l *Log) wrote(bytes int64) {
-	if l.written.Add(bytes) >= l.checkpointBytes {
+	if l.written.Add(bytes) >= l.nextCheckpoint.Load() {
 		l.wantCheckpoint()
 	}
 }
@@ -154,4 +166,14 @@ func (l *Log) fileBytes() (total int64, err error) {
 		total += info.Size()
 	}
 	return total, nil
+}
+
+// streak is a run of failures, of which only the first is news.
+type streak struct{ failing bool }
+
+// begin notes how something went, and tells whether a streak begins with it.
+func (s *streak) begin(err error) bool {
+	news := err != nil && !s.failing
+	s.failing = err != nil
+	return news
 }

@@ -43,14 +43,15 @@ func (l *Log) run() {
 
 // finish ends the log.
 func (l *Log) finish(background <-chan struct{}) {
-	// Whoever is handing something over now has seen closing, or its request is in the queue.
+	// Whoever hands something over now sees closing, or its request is in the queue when we have the lock.
 	l.sending.Lock()
-	l.sending.Unlock() //nolint:staticcheck // nothing is guarded: it waits for those who hold it
+	l.ended = true
+	l.sending.Unlock()
 	for len(l.queue) > 0 {
 		l.commit(l.batch(<-l.queue))
 	}
 	<-background
-	_, err := checkpoint(context.Background(), l.writer, truncateCheckpoint)
+	_, err := checkpoint(context.Background(), l.writer, truncatingCheckpoint)
 	if err = errors.Join(err, l.disconnect(), l.unlock()); err != nil {
 		l.closeErr = fmt.Errorf("close the write-ahead log %s: %w", l.path, err)
 	}
@@ -69,15 +70,33 @@ func (l *Log) do(ctx context.Context, what func() error) error {
 	}
 }
 
-// write lets the committer do something in a transaction, and after if that was committed.
+// write lets the committer do something in a transaction, and after if that was committed. It survives power loss whatever
+// Options.Sync says: without its flush, a file of the lake would hold what the log takes for unflushed.
 func (l *Log) write(ctx context.Context, what func(*sql.Tx) error, after func()) error {
 	return l.do(ctx, func() error {
-		if err := l.transact(what); err != nil {
+		if l.opts.Sync == Normal {
+			if err := l.synchronous("FULL"); err != nil {
+				return err
+			}
+		}
+		err := l.transact(what)
+		if l.opts.Sync == Normal {
+			_ = l.synchronous("NORMAL") // more is synced than has to be if that fails
+		}
+		if err != nil {
 			return err
 		}
 		after()
 		return nil
 	})
+}
+
+// synchronous sets what the connection of the committer syncs.
+func (l *Log) synchronous(how string) error {
+	if _, err := l.writer.ExecContext(context.Background(), "PRAGMA synchronous = "+how); err != nil {
+		return l.failed(err)
+	}
+	return nil
 }
 
 // transact does something in a transaction. Only the committer may call it. If SQLite fails, the connection is opened anew, so
@@ -95,9 +114,7 @@ func (l *Log) transact(what func(*sql.Tx) error) error {
 	if err := tx.Commit(); err != nil {
 		return l.failed(err)
 	}
-	if err := l.measure(ctx); err != nil {
-		l.log.Warn("the size of the write-ahead log is not known", "path", l.path, "error", err)
-	}
+	_ = l.measure(ctx) // the next commit measures again; this one stands
 	return nil
 }
 

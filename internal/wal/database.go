@@ -37,8 +37,10 @@ type connector struct {
 	dsn    string
 }
 
+// Connect opens a connection.
 func (c *connector) Connect(context.Context) (driver.Conn, error) { return c.driver.Open(c.dsn) }
 
+// Driver is SQLite's.
 func (c *connector) Driver() driver.Driver { return c.driver }
 
 // openDB opens a pool of at most so many connections to the file at path.

@@ -10,5 +10,5 @@ func freeDisk(folder string) (int64, error) {
 	if err := syscall.Statfs(folder, &stat); err != nil {
 		return 0, err
 	}
-	return int64(stat.Bavail) * int64(stat.Bsize), nil
+	return int64(stat.Bavail) * int64(stat.Bsize), nil //nolint:unconvert // the types differ from system to system
 }

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"testing"
 
@@ -93,9 +94,9 @@ func message(n, size int) []byte {
 	random := rand.New(rand.NewPCG(uint64(n), 1))
 	text := fmt.Appendf(nil, "request %d ", n)
 	for len(text) < size {
-		text = fmt.Appendf(text, "%s=%x ", "gen_ai.prompt", random.Uint32())
+		text = strconv.AppendUint(append(text, " gen_ai.request.model.temperature="...), random.Uint64(), 16)
 	}
-	return text[:max(size, 10)]
+	return text[:size]
 }
 
 func (f *fixture) append(first, last, size int) {

@@ -67,12 +67,12 @@ func TestWhatIsNoLogIsRefusedAndLeftAlone(t *testing.T) {
 			f.must(os.Remove(f.path))
 			f.must(os.Mkdir(f.path, 0o755))
 		}, "is not a file"},
-		"a newer one":      {func(f *fixture) { f.exec("PRAGMA user_version = 99") }, "newer program (schema version 99"},
-		"an older one":     {func(f *fixture) { f.exec("PRAGMA user_version = 0") }, "older program"},
-		"somebody else's":  {func(f *fixture) { f.exec("PRAGMA application_id = 1") }, "no write-ahead log of Spanlake"},
-		"a journal alone":  {func(f *fixture) { f.orphan(func() error { return os.Remove(f.path) }) }, "is missing or empty while"},
-		"an emptied file":  {func(f *fixture) { f.orphan(func() error { return os.Truncate(f.path, 0) }) }, "is missing or empty while"},
-		"a folder in it's": {func(f *fixture) { f.must(os.WriteFile(f.path, []byte("SQLite format 3\x00"), 0o644)) }, "damaged"},
+		"a newer one":     {func(f *fixture) { f.exec("PRAGMA user_version = 99") }, "newer program (schema version 99"},
+		"an older one":    {func(f *fixture) { f.exec("PRAGMA user_version = 0") }, "older program"},
+		"somebody else's": {func(f *fixture) { f.exec("PRAGMA application_id = 1") }, "no write-ahead log of Spanlake"},
+		"a journal alone": {func(f *fixture) { f.orphan(func() error { return os.Remove(f.path) }) }, "is missing or empty while"},
+		"an emptied file": {func(f *fixture) { f.orphan(func() error { return os.Truncate(f.path, 0) }) }, "is missing or empty while"},
+		"a header alone":  {func(f *fixture) { f.must(os.WriteFile(f.path, []byte("SQLite format 3\x00"), 0o644)) }, "damaged"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(t)

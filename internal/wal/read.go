@@ -184,7 +184,7 @@ func (l *Log) setAside(ctx context.Context, key int64, r *span.Request, rawBytes
 		}
 	})
 	if err != nil {
-		return fmt.Errorf("set aside a damaged request (%s, %v): %w", ulid.ULID(r.ID), cause, err)
+		return fmt.Errorf("set aside the damaged request %s (%w): %w", ulid.ULID(r.ID), cause, err)
 	}
 	if inserted > 0 {
 		l.log.Error("a request of the write-ahead log is damaged and set aside", "path", l.path, "request", ulid.ULID(r.ID).String(),

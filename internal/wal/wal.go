@@ -76,6 +76,7 @@ type Log struct {
 	closing chan struct{}
 	closed  sync.Once
 	sending sync.RWMutex
+	ended   bool // guarded by sending: nothing may be handed over any more
 	// done says that the committer has ended; closeErr is what went wrong then.
 	done     chan struct{}
 	closeErr error
@@ -84,6 +85,10 @@ type Log struct {
 	// tidy.
 	written       atomic.Int64
 	writtenBefore int64
+	// vacuumFailures belong to the committer.
+	vacuumFailures streak
+	// nextCheckpoint is what written reaches before a checkpoint is made.
+	nextCheckpoint atomic.Int64
 	// queued is how many bytes of data wait for a commit.
 	queued atomic.Int64
 	// flushing is held while a flush begins, so that they begin one after the other.
@@ -134,6 +139,7 @@ func Open(ctx context.Context, o Options) (*Log, error) {
 		l.checkpointBytes = min(l.checkpointBytes, o.MaxBytes/8)
 	}
 	l.journalLimit = 2 * l.checkpointBytes
+	l.nextCheckpoint.Store(l.checkpointBytes)
 	if err := prepareFolder(path); err != nil {
 		return nil, fmt.Errorf("write-ahead log: %w", err)
 	}
@@ -162,7 +168,7 @@ func (l *Log) connect(ctx context.Context) error {
 		return err
 	}
 	// What a process left that was killed. Another program may be reading it: then it stays.
-	if _, err := checkpoint(ctx, l.writer, truncateCheckpoint); err != nil && !outOfSpace(err) {
+	if _, err := checkpoint(ctx, l.writer, truncatingCheckpoint); err != nil && !outOfSpace(err) {
 		return err
 	}
 	return l.measure(ctx)

@@ -3,6 +3,7 @@ package wal
 import (
 	"bytes"
 	"context"
+	"database/sql"
 	"errors"
 	"os"
 	"slices"
@@ -224,5 +225,32 @@ func TestClosingHasADeadline(t *testing.T) {
 	close(blocked)
 	if err := <-appended; err != nil {
 		t.Error(err)
+	}
+}
+
+func TestWhatIsSynced(t *testing.T) {
+	const full, normal = 2, 1
+	for sync, want := range map[Sync]int{Full: full, Normal: normal} {
+		f := newFixture(t, func(o *Options) { o.Sync = sync })
+		got := func(tx *sql.Tx) (is int) {
+			f.must(tx.QueryRowContext(t.Context(), "PRAGMA synchronous").Scan(&is))
+			return is
+		}
+		for range 2 { // a flush changes nothing for the requests after it
+			f.must(f.do(t.Context(), func() error {
+				return f.transact(func(tx *sql.Tx) error {
+					if is := got(tx); is != want {
+						t.Errorf("with %v requests are written with synchronous = %d", sync, is)
+					}
+					return nil
+				})
+			}))
+			f.must(f.write(t.Context(), func(tx *sql.Tx) error {
+				if is := got(tx); is != full {
+					t.Errorf("with %v flushes are written with synchronous = %d", sync, is)
+				}
+				return nil
+			}, func() {}))
+		}
 	}
 }

@@ -211,7 +211,7 @@ func TestServicesAreConfined(t *testing.T) {
 			"restarted":              s.Restart == "unless-stopped",
 			"the image of this file": s.Image == "spanlake" && s.Build == ".",
 			"a health check":         s.Healthcheck.Interval > 0 && s.Healthcheck.Timeout > 0 && s.Healthcheck.StartPeriod > 0 && s.Healthcheck.Retries > 0,
-			// The backend takes 4.5 s at most; how long a flush takes depends on the disk.
+			// The backend takes 4.5 s at most; the ingestion flushes before.
 			"time to stop": s.StopGracePeriod >= 10*time.Second && (name != "ingestion" || s.StopGracePeriod >= 30*time.Second),
 		} {
 			if !holds {

@@ -20,7 +20,7 @@ import (
 	"github.com/spanlake/spanlake/internal/testkit/output"
 )
 
-// running is a backend in a process of its own.
+// running is a server in a process of its own.
 type running struct {
 	place
 	cmd            *exec.Cmd
@@ -28,12 +28,19 @@ type running struct {
 	client         *client.Client
 	stdout, stderr *output.Buffer
 	ended          chan struct{}
+	// grpc, http and internal are HOST:PORT of what takes spans in and shows them, "" if it does not.
+	grpc, http, internal string
 }
 
 // launch starts a backend without waiting for it.
 func (p place) launch(args ...string) *running {
 	p.t.Helper()
-	cmd := p.command(append([]string{"backend", "--listen", "127.0.0.1:0", "--poll-interval", "5s"}, args...)...)
+	return p.start(p.command(append([]string{"backend", "--listen", "127.0.0.1:0", "--poll-interval", "5s", "--internal-server", "off"}, args...)...))
+}
+
+// start starts a server without waiting for it.
+func (p place) start(cmd *exec.Cmd) *running {
+	p.t.Helper()
 	r := &running{place: p, cmd: cmd, stdout: &output.Buffer{}, stderr: &output.Buffer{}, ended: make(chan struct{})}
 	cmd.Stdout, cmd.Stderr = r.stdout, r.stderr
 	if err := cmd.Start(); err != nil {
@@ -53,26 +60,54 @@ func (p place) launch(args ...string) *running {
 // backend starts a backend and waits until it listens.
 func (p place) backend(args ...string) *running {
 	p.t.Helper()
-	r := p.launch(args...)
-	eventually(p.t, "the backend to listen", func() bool {
+	return p.launch(args...).listening()
+}
+
+// listening waits until a server listens, and notes where.
+func (r *running) listening() *running {
+	r.t.Helper()
+	eventually(r.t, "the server to listen", func() bool {
 		if r.hasEnded() {
-			p.t.Fatalf("the backend ended with %d\n%s", cmdCode(r.cmd), r.stderr)
+			r.t.Fatalf("the server ended with %d\n%s", cmdCode(r.cmd), r.stderr)
 		}
-		line, _, whole := strings.Cut(r.stdout.String(), "\n")
-		before, url, ok := strings.Cut(line, " on http")
-		if whole && (!ok || before != "Following "+p.lake) {
-			p.t.Fatalf("the backend says %q", line)
-		}
-		r.url = "http" + url
-		return whole
+		return r.addresses()
 	})
 	c, err := client.New(r.url, "")
 	if err != nil {
-		p.t.Fatal(err)
+		r.t.Fatal(err)
 	}
 	r.client = c
-	p.t.Cleanup(c.Close)
+	r.t.Cleanup(c.Close)
 	return r
+}
+
+// addresses reads what a server printed of where it listens. The last line, and the only one of a backend, has its URL.
+func (r *running) addresses() (all bool) {
+	r.t.Helper()
+	printed := r.stdout.String()
+	for line := range strings.Lines(printed) {
+		if !strings.HasSuffix(line, "\n") {
+			return false
+		}
+		said, address, ok := strings.Cut(strings.TrimSuffix(line, "\n"), " on ")
+		switch said {
+		case "Taking OTLP over gRPC":
+			r.grpc = address
+		case "Taking OTLP over HTTP":
+			r.http = address
+		case "Showing unflushed spans":
+			r.internal = address
+		case "Following " + r.lake, "Writing to " + r.lake + ", health and metrics":
+			r.url = address
+			return true
+		default:
+			ok = false
+		}
+		if !ok {
+			r.t.Fatalf("the server says %q", line)
+		}
+	}
+	return false
 }
 
 func (r *running) hasEnded() bool {

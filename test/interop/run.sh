@@ -175,7 +175,7 @@ if [ -n "$python" ]; then
   wait_for "$made" "SELECT count(*) FROM span_metadata" || true # what is missing is said below
   spanlake sql --json "SELECT trace_id, span_id FROM span_metadata" >"$work/index.json"
   "$python" "$here/compare.py" "$work/spans" "$work/index.json" "${expected[@]}" || {
-    cat "$work"/*.log >&2
+    cat "$work"/python-*.log "$work"/javascript-*.log >&2 2>/dev/null || true
     fail "what the SDKs sent is not what is in the lake"
   }
 fi
