@@ -1,6 +1,7 @@
 package otlp
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"io"
@@ -15,16 +16,32 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// h2Call is gRPC by hand over net/http: the body is sent as it is. It returns the status of the call.
-func h2Call(t testing.TB, r *running, encoding string, body io.Reader) (called error, failed error) {
+// rawCall makes a gRPC call by hand over net/http: the body is sent as it is. Its error is the status.
+func rawCall(t testing.TB, r *running, encoding string, body []byte, open bool) error {
 	t.Helper()
+	send := io.Reader(bytes.NewReader(body))
+	if open {
+		// The pipe is never written to: the body goes on without anything coming.
+		never, end := io.Pipe()
+		defer func() { _ = end.Close() }()
+		send = io.MultiReader(send, never)
+	}
+	called, err := h2Call(context.Background(), r.GRPCAddr().String(), encoding, send)
+	if err != nil {
+		return err
+	}
+	return called
+}
+
+// h2Call returns the status of the call.
+func h2Call(ctx context.Context, address, encoding string, body io.Reader) (called, failed error) {
 	protocols := new(http.Protocols)
 	protocols.SetUnencryptedHTTP2(true)
 	transport := &http.Transport{Protocols: protocols}
 	defer transport.CloseIdleConnections()
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+r.GRPCAddr().String()+exportMethod, body)
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+address+exportMethod, body)
 	if err != nil {
 		return nil, err
 	}

@@ -21,9 +21,9 @@ var (
 // jsonReader reads a column of JSON.
 type jsonReader struct{ decoder *json.Decoder }
 
-// read calls with a reader of the text, which must be used up afterwards. An empty text is none.
+// read calls with a reader of the text, which must be used up afterwards. An empty text is none, and so is null.
 func (e *encoder) read(column, text string, with func(jsonReader) error) {
-	if text == "" || e.err != nil {
+	if text == "" || text == "null" || e.err != nil {
 		return
 	}
 	r := jsonReader{json.NewDecoder(strings.NewReader(text))}

@@ -50,7 +50,7 @@ func (f *fields) next() bool {
 	i += n
 	switch f.wire {
 	case protowire.BytesType:
-		length := uint64(0)
+		var length uint64
 		if i < len(b) && b[i] < 0x80 {
 			length, n = uint64(b[i]), 1
 		} else if length, n = protowire.ConsumeVarint(b[i:]); n < 0 {

@@ -1,11 +1,13 @@
 package otlpwire
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/hex"
 	"math"
 	"math/bits"
+	"slices"
 	"strconv"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -69,7 +71,7 @@ func (w *jsonWriter) has(o *object, key []byte) bool {
 		return ok
 	}
 	for _, k := range w.keys[o.keys:] {
-		if string(k) == string(key) {
+		if bytes.Equal(k, key) {
 			return true
 		}
 	}
@@ -218,16 +220,13 @@ func (w *jsonWriter) double(out []byte, v float64) []byte {
 		w.lossy = true
 		return append(out, `"-Infinity"`...)
 	}
-	format := byte('f')
 	if size := math.Abs(v); size != 0 && (size < 1e-6 || size >= 1e21) {
 		return strconv.AppendFloat(out, v, 'e', -1, 64)
 	}
 	begin := len(out)
-	out = strconv.AppendFloat(out, v, format, -1, 64)
-	for _, c := range out[begin:] {
-		if c == '.' {
-			return out
-		}
+	out = strconv.AppendFloat(out, v, 'f', -1, 64)
+	if slices.Contains(out[begin:], '.') {
+		return out
 	}
 	return append(out, ".0"...)
 }

@@ -1,8 +1,8 @@
 package otlpwire
 
 import (
-	"bytes"
 	"math"
+	"slices"
 	"unicode/utf8"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -18,6 +18,8 @@ type rewriter struct {
 	out     []byte
 	// mergeLeft is how many more bytes of repeated singular messages may be put together, so that memory has a bound.
 	mergeLeft int
+	// repaired is the last text that was repaired.
+	repaired []byte
 }
 
 // occurrences say where the singular fields of a message are.
@@ -300,7 +302,8 @@ func (r *rewriter) text(data []byte, limit int) []byte {
 	}
 	if !utf8.Valid(data) {
 		r.report.RepairedStrings++
-		data = bytes.ToValidUTF8(data, []byte("\uFFFD"))
+		r.repaired = repair(r.repaired[:0], data)
+		data = r.repaired
 		// U+FFFD is longer than what it stands for.
 		if len(data) > limit {
 			data, truncated = cut(data, limit), true
@@ -310,6 +313,25 @@ func (r *rewriter) text(data []byte, limit int) []byte {
 		r.report.TruncatedValues++
 	}
 	return data
+}
+
+// repair appends text with U+FFFD for each run of bytes that are not UTF-8, as strings.ToValidUTF8 does.
+func repair(out, data []byte) []byte {
+	// Each other byte may be bad and become three.
+	out = slices.Grow(out, 2*len(data)+1)
+	for broken := false; len(data) > 0; {
+		_, size := utf8.DecodeRune(data)
+		if size == 1 && data[0] >= utf8.RuneSelf {
+			if !broken {
+				out = utf8.AppendRune(out, utf8.RuneError)
+			}
+			broken = true
+		} else {
+			out, broken = append(out, data[:size]...), false
+		}
+		data = data[size:]
+	}
+	return out
 }
 
 // cut is the begin of a longer text, up to size, that does not end within a rune.

@@ -55,11 +55,19 @@ func decode(t rapid.TB, s *span.Span) *tracepb.TracesData {
 	return data
 }
 
+// check runs a property on 1,000 random requests, most of which are small.
+func check(t *testing.T, property func(*rapid.T)) {
+	t.Helper()
+	for range 10 {
+		rapid.Check(t, property)
+	}
+}
+
 // TestNothingIsLost sends random spans through everything and compares what comes out. One Converter serves all, as one
 // does in the program.
 func TestNothingIsLost(t *testing.T) {
 	var converter otlpwire.Converter
-	rapid.Check(t, func(t *rapid.T) {
+	check(t, func(t *rapid.T) {
 		request := otlpgen.Request(t)
 		raw := marshal(t, request)
 		clean, report, err := otlpwire.Clean(raw, otlpwire.Limits{})
@@ -121,7 +129,7 @@ func checkExactWhenSaid(t rapid.TB, want *tracepb.TracesData, s *span.Span) {
 
 func TestMetadataIsThatOfTheSpan(t *testing.T) {
 	var converter otlpwire.Converter
-	rapid.Check(t, func(t *rapid.T) {
+	check(t, func(t *rapid.T) {
 		raw := marshal(t, otlpgen.Request(t))
 		for s, err := range otlpwire.Spans(raw) {
 			if err != nil {
@@ -139,7 +147,7 @@ func TestMetadataIsThatOfTheSpan(t *testing.T) {
 
 // TestTheSameIsReadAsTheLibraryReads compares with the protobuf library on bytes that are a request, then damaged.
 func TestTheSameIsReadAsTheLibraryReads(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
+	check(t, func(t *rapid.T) {
 		raw := marshal(t, otlpgen.Request(t))
 		for range rapid.IntRange(0, 4).Draw(t, "damages") {
 			if len(raw) > 0 {
@@ -192,10 +200,6 @@ func checkAgainstLibrary(t rapid.TB, raw []byte) {
 		t.Fatalf("what was cleaned is not clean: %+v, %v", second, err)
 	}
 	checkSpans(t, clean, &got)
-}
-
-func lost(r *otlpwire.Report) bool {
-	return r.DroppedAttributes+r.DroppedEvents+r.DroppedLinks+r.TruncatedValues > 0
 }
 
 // checkSpans checks that spans come out as the library reads them.

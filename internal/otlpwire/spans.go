@@ -1,6 +1,7 @@
 package otlpwire
 
 import (
+	"bytes"
 	"encoding/hex"
 	"iter"
 	"math"
@@ -58,7 +59,7 @@ func Spans(data []byte) iter.Seq2[*Span, error] {
 				yield(nil, err)
 				return
 			}
-			if s.ServiceName == "" || string(serviceOf) != string(s.Resource) {
+			if s.ServiceName == "" || !bytes.Equal(serviceOf, s.Resource) {
 				s.ServiceName, serviceOf = serviceName(s.Resource), s.Resource
 			}
 			for f := (fields{buf: content}); f.next(); {

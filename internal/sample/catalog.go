@@ -26,6 +26,7 @@ type roleLook struct {
 	services []service
 	kind     span.Kind
 	names    []string
+	scope    scope
 	// median is the time in nanoseconds that such a span takes beside its children, and spread the sigma of its logarithm.
 	median, spread float64
 	// errorRate is how often such a span fails on its own account.
@@ -122,6 +123,9 @@ func newCatalog() *catalog {
 		roleHTTP: {services: []service{toolRunner}, kind: span.KindClient, median: 80 * millisecond, spread: 0.9, errorRate: 0.025,
 			names:    []string{"GET", "POST"},
 			failures: failures("requests.ConnectionError", "HTTPSConnectionPool(host='api.example.com', port=443): Max retries exceeded")},
+	}
+	for role, scope := range scopes() {
+		c.roles[role].scope = scope
 	}
 	return c
 }

@@ -4,18 +4,11 @@ import (
 	"encoding/json"
 	"path/filepath"
 	"regexp"
-	"strings"
 	"testing"
 	"time"
 
-	"github.com/apache/arrow-go/v18/arrow"
-	"github.com/apache/arrow-go/v18/arrow/array"
-	"github.com/apache/arrow-go/v18/arrow/memory"
-	"github.com/apache/arrow-go/v18/parquet"
-	"github.com/apache/arrow-go/v18/parquet/file"
-	"github.com/apache/arrow-go/v18/parquet/pqarrow"
-
 	"github.com/spanlake/spanlake/internal/span"
+	"github.com/spanlake/spanlake/internal/testkit"
 )
 
 func TestTracesAreBelievable(t *testing.T) {
@@ -71,7 +64,7 @@ func TestTracesAreBelievable(t *testing.T) {
 	t.Run("each file has the spans of several services, one with an unusual name", func(t *testing.T) {
 		for path := range contents(t, root) {
 			services := map[string]string{}
-			for _, s := range readSpans(t, filepath.Join(root, path)) {
+			for _, s := range testkit.ReadSpans(t, filepath.Join(root, path)) {
 				if known, ok := services[s.ServiceName]; ok && known != s.ResourceAttributes {
 					t.Errorf("service %s has two kinds of resource attributes", s.ServiceName)
 				}
@@ -104,6 +97,17 @@ func TestEveryTextIsJSON(t *testing.T) {
 			parse(t, s.Attributes, &attributes)
 			parse(t, s.ResourceAttributes, &resource)
 			parse(t, s.Events, &events)
+			if s.Links != "" {
+				var links []map[string]any
+				parse(t, s.Links, &links)
+				seen["link"] += len(links)
+			}
+			if s.TraceState != "" {
+				seen["trace state"]++
+			}
+			if s.ScopeName == "" || s.Flags&flagSampled == 0 || s.IsRoot() && s.Flags&flagIsRemote != 0 {
+				t.Errorf("%s has the scope %q and the flags %#x", s.Name, s.ScopeName, s.Flags)
+			}
 			if resource["service.name"] != s.ServiceName {
 				t.Fatalf("a span of %s has the resource %s", s.ServiceName, s.ResourceAttributes)
 			}
@@ -139,7 +143,7 @@ func TestEveryTextIsJSON(t *testing.T) {
 		"gen_ai.operation.name=chat", "gen_ai.operation.name=execute_tool", "gen_ai.operation.name=invoke_agent",
 		"gen_ai.operation.name=embeddings", "junjo.span_type=workflow", "junjo.span_type=node",
 		"openinference.span.kind=LLM", "openinference.span.kind=TOOL", "openinference.span.kind=AGENT",
-		"event=exception", "event=set_state", "event=first_token",
+		"event=exception", "event=set_state", "event=first_token", "link", "trace state",
 	} {
 		if seen[want] < 50 {
 			t.Errorf("%s is on %d spans", want, seen[want])
@@ -219,56 +223,9 @@ func readTraces(t *testing.T, root string) map[string][]span.Span {
 	t.Helper()
 	traces := make(map[string][]span.Span)
 	for path := range contents(t, root) {
-		for _, s := range readSpans(t, filepath.Join(root, path)) {
+		for _, s := range testkit.ReadSpans(t, filepath.Join(root, path)) {
 			traces[s.TraceID] = append(traces[s.TraceID], s)
 		}
 	}
 	return traces
-}
-
-// readSpans reads a file in the order of its rows.
-func readSpans(t *testing.T, path string) (spans []span.Span) {
-	t.Helper()
-	parquetFile, err := file.OpenParquetFile(path, false, file.WithReadProps(parquet.NewReaderProperties(memory.DefaultAllocator)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = parquetFile.Close() }()
-	reader, err := pqarrow.NewFileReader(parquetFile, pqarrow.ArrowReadProperties{BatchSize: 10_000}, memory.DefaultAllocator)
-	if err != nil {
-		t.Fatal(err)
-	}
-	records, err := reader.GetRecordReader(t.Context(), nil, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for records.Next() {
-		spans = append(spans, spansOf(records.RecordBatch())...)
-	}
-	return spans
-}
-
-func spansOf(batch arrow.RecordBatch) []span.Span {
-	column := func(name string) arrow.Array { return batch.Column(batch.Schema().FieldIndices(name)[0]) }
-	text := func(name string, i int) string {
-		if values := column(name).(*array.String); values.IsValid(i) {
-			return strings.Clone(values.Value(i))
-		}
-		return ""
-	}
-	instant := func(name string, i int) time.Time {
-		return time.Unix(0, int64(column(name).(*array.Timestamp).Value(i))).UTC()
-	}
-	spans := make([]span.Span, batch.NumRows())
-	for i := range spans {
-		spans[i] = span.Span{
-			TraceID: text("trace_id", i), SpanID: text("span_id", i), ParentSpanID: text("parent_span_id", i),
-			ServiceName: text("service_name", i), Name: text("name", i),
-			StartTime: instant("start_time", i), EndTime: instant("end_time", i),
-			StatusCode:    span.StatusCode(column("status_code").(*array.Int8).Value(i)),
-			StatusMessage: text("status_message", i), Attributes: text("attributes", i), Events: text("events", i),
-			ResourceAttributes: text("resource_attributes", i),
-		}
-	}
-	return spans
 }

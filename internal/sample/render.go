@@ -18,6 +18,8 @@ type renderer struct {
 	shape   shape
 	timing  []timing
 	text    text
+	// traceState is that of the trace.
+	traceState string
 	// spans are those rendered since the caller last emptied it.
 	spans []span.Span
 }
@@ -52,14 +54,19 @@ func (r *renderer) trace(plan tracePlan) {
 	r.text.hex(id.low)
 	traceID := r.text.since(begin)
 
+	r.traceState = ""
+	if id.low%16 == 0 {
+		r.traceState = "rojo=00f067aa0ba902b7,congo=t61rcWkgMzE"
+	}
+
 	first := len(r.spans)
 	r.spans = slices.Grow(r.spans, len(r.shape.nodes))
 	for i, n := range r.shape.nodes {
-		var parentID string
+		var parent *span.Span
 		if n.parent >= 0 {
-			parentID = r.spans[first+int(n.parent)].SpanID
+			parent = &r.spans[first+int(n.parent)]
 		}
-		r.span(n, &r.timing[i], traceID, parentID)
+		r.span(n, &r.timing[i], traceID, parent)
 	}
 }
 
@@ -108,8 +115,8 @@ func (r *renderer) time(start int64) {
 	}
 }
 
-// span appends the span of a node.
-func (r *renderer) span(n node, t *timing, traceID, parentID string) {
+// span appends the span of a node; parent is nil for the root.
+func (r *renderer) span(n node, t *timing, traceID string, parent *span.Span) {
 	look := &r.catalog.roles[n.role]
 	service := look.services[0]
 	if len(look.services) > 1 {
@@ -118,10 +125,13 @@ func (r *renderer) span(n node, t *timing, traceID, parentID string) {
 	begin := r.text.begin()
 	r.text.hex(r.rng.Uint64())
 	s := span.Span{
-		TraceID: traceID, SpanID: r.text.since(begin), ParentSpanID: parentID,
+		TraceID: traceID, SpanID: r.text.since(begin),
 		ServiceName: service.name, Kind: look.kind,
 		StartTime: time.Unix(0, t.start).UTC(), EndTime: time.Unix(0, t.start+t.own+t.inner).UTC(),
 		ResourceAttributes: service.resource,
+	}
+	if parent != nil {
+		s.ParentSpanID = parent.SpanID
 	}
 	if len(look.names) > 0 {
 		s.Name = look.names[r.rng.IntN(len(look.names))]
@@ -129,5 +139,6 @@ func (r *renderer) span(n node, t *timing, traceID, parentID string) {
 	r.attributes(n.role, t, &s)
 	r.status(n.role, t, &s)
 	r.events(n.role, t, &s)
+	r.context(n.role, &s, parent)
 	r.spans = append(r.spans, s)
 }

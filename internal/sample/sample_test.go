@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/spanlake/spanlake/internal/testkit"
 )
 
 // The lakes of these tests are of three days.
@@ -102,7 +104,7 @@ func TestFilesFollowEachOtherInTime(t *testing.T) {
 	days := map[string]bool{}
 	for path := range contents(t, root) {
 		var file roots
-		for _, s := range readSpans(t, filepath.Join(root, path)) {
+		for _, s := range testkit.ReadSpans(t, filepath.Join(root, path)) {
 			if s.IsRoot() {
 				if file.first.IsZero() || s.StartTime.Before(file.first) {
 					file.first = s.StartTime

@@ -118,8 +118,49 @@ func Exec(t testing.TB, statements string) {
 	}
 }
 
+// Query returns the rows of a query in a DuckDB of its own, each a list of values as text, null being "NULL".
+func Query(t testing.TB, query string) (texts [][]string) {
+	t.Helper()
+	db, err := sql.Open("duckdb", scratchSettings)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	rows, err := db.QueryContext(t.Context(), query)
+	if err != nil {
+		t.Fatalf("%v\n%.300s", err, query)
+	}
+	defer func() { _ = rows.Close() }()
+	columns, err := rows.Columns()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for rows.Next() {
+		values, to := make([]sql.NullString, len(columns)), make([]any, len(columns))
+		for i := range values {
+			to[i] = &values[i]
+		}
+		if err := rows.Scan(to...); err != nil {
+			t.Fatal(err)
+		}
+		row := make([]string, len(columns))
+		for i, value := range values {
+			if row[i] = "NULL"; value.Valid {
+				row[i] = value.String
+			}
+		}
+		texts = append(texts, row)
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return texts
+}
+
+const scratchSettings = "?threads=1&memory_limit=1GB"
+
 var scratch = sync.OnceValue(func() *sql.DB {
-	db, err := sql.Open("duckdb", "?threads=1&memory_limit=1GB")
+	db, err := sql.Open("duckdb", scratchSettings)
 	if err != nil {
 		panic(err)
 	}

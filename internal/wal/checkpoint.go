@@ -48,6 +48,7 @@ func (l *Log) wantCheckpoint() {
 // the little that is left.
 func (l *Log) checkpointLoop() {
 	ctx := context.Background()
+	var failures streak
 	for {
 		select {
 		case <-l.checkpoints:
@@ -58,7 +59,10 @@ func (l *Log) checkpointLoop() {
 		if err == nil {
 			err = l.do(ctx, l.finishCheckpoint)
 		}
-		if err != nil && !errors.Is(err, ErrClosed) {
+		if errors.Is(err, ErrClosed) {
+			return
+		}
+		if failures.begin(err) {
 			l.log.Warn("the journal of the write-ahead log cannot be written into it; it grows until it can", "path", l.path, "error", err)
 		}
 	}
@@ -109,8 +113,11 @@ func (l *Log) tidy() {
 		if !tooMuch || len(l.queue) > 0 {
 			break
 		}
-		if err := l.vacuum(context.Background()); err != nil {
+		err := l.vacuum(context.Background())
+		if l.vacuumFailures.begin(err) {
 			l.log.Warn("the write-ahead log cannot give space back", "path", l.path, "error", err)
+		}
+		if err != nil {
 			break
 		}
 	}
@@ -159,4 +166,14 @@ func (l *Log) fileBytes() (total int64, err error) {
 		total += info.Size()
 	}
 	return total, nil
+}
+
+// streak is a run of failures, of which only the first is news.
+type streak struct{ failing bool }
+
+// begin notes how something went, and tells whether a streak begins with it.
+func (s *streak) begin(err error) bool {
+	news := err != nil && !s.failing
+	s.failing = err != nil
+	return news
 }

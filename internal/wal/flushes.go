@@ -101,7 +101,8 @@ func (l *Log) SetPath(ctx context.Context, id int64, path string) error {
 	}, func(f *span.Flush) { f.Path = path })
 }
 
-// Published says, durable, that the file of a flush is in the lake.
+// Published says, durable, that the file of a flush is in the lake. A flush of which nothing is left to write has no path and
+// is released as "".
 func (l *Log) Published(ctx context.Context, id int64) error {
 	return l.mark(ctx, id, "note that a flush is published", func(tx *sql.Tx) error {
 		_, err := tx.ExecContext(context.Background(), "UPDATE flushes SET published_at = ? WHERE id = ?", time.Now().UnixNano(), id)

@@ -85,6 +85,8 @@ type Log struct {
 	// tidy.
 	written       atomic.Int64
 	writtenBefore int64
+	// vacuumFailures belong to the committer.
+	vacuumFailures streak
 	// nextCheckpoint is what written reaches before a checkpoint is made.
 	nextCheckpoint atomic.Int64
 	// queued is how many bytes of data wait for a commit.
