@@ -213,6 +213,7 @@ func (g gauges) collectIngest(gauge func(name, help string, value float64)) {
 	gauge("wal_spans", "Spans in the write-ahead log that are in no file of the lake yet.", float64(g.ingest.UnflushedSpans))
 	gauge("wal_data_bytes", "Uncompressed OTLP in the write-ahead log that is in no file of the lake yet.", float64(g.ingest.UnflushedBytes))
 	gauge("wal_size_bytes", "Size of the write-ahead log on disk, which --max-wal-size bounds.", float64(g.ingest.WALBytes))
+	gauge("wal_damaged_requests", "Requests that are set aside in the write-ahead log, since the disk gave back other bytes than were written.", float64(g.ingest.DamagedRequests))
 	age := 0.0
 	if g.ingest.OldestUnflushed != nil {
 		age = max(g.now.Sub(*g.ingest.OldestUnflushed).Seconds(), 0)

@@ -281,7 +281,7 @@ func (i *ingest) IngestStatus(ctx context.Context) (span.IngestStatus, error) {
 		return span.IngestStatus{}, err
 	}
 	grpc, http := i.addresses()
-	status := span.IngestStatus{OTLPGRPC: grpc, OTLPHTTP: http, WALBytes: stats.LiveBytes,
+	status := span.IngestStatus{OTLPGRPC: grpc, OTLPHTTP: http, WALBytes: stats.LiveBytes, DamagedRequests: stats.Damaged,
 		UnflushedRequests: stats.Requests, UnflushedSpans: stats.Spans, UnflushedBytes: stats.Bytes,
 		HotSpans: shown.Spans, PublishedSpans: shown.PublishedSpans}
 	if !stats.Oldest.IsZero() {

@@ -184,6 +184,7 @@ func TestRowGroupEnd(t *testing.T) {
 	ofTrace := func(trace string, count, bytes int) []*span.Span {
 		return slices.Repeat([]*span.Span{{TraceID: trace, Attributes: strings.Repeat("x", bytes)}}, count)
 	}
+	large := strings.Repeat("x", 2<<20-1<<10)
 	for name, tc := range map[string]struct {
 		rows []*span.Span
 		want int
@@ -195,6 +196,8 @@ func TestRowGroupEnd(t *testing.T) {
 		"a trace too large for one row group":   {ofTrace("a", 30_000, 0), 10_000},
 		"large texts make smaller row groups":   {ofTrace("a", 100, 1<<20), 32},
 		"a text larger than the bound is alone": {ofTrace("a", 3, 33<<20), 1},
+		"a large resource counts once":          {slices.Repeat([]*span.Span{{ResourceAttributes: large}}, 100), 100},
+		"each of different ones counts":         {slices.Repeat([]*span.Span{{ResourceAttributes: large}, {}}, 50), 32},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := rowGroupEnd(tc.rows); got != tc.want {

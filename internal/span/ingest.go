@@ -20,6 +20,8 @@ type IngestStatus struct {
 	PublishedSpans int64 `json:"published_spans"`
 	// WALBytes is the size of the write-ahead log on disk.
 	WALBytes int64 `json:"wal_bytes"`
+	// DamagedRequests are set aside in the write-ahead log, since the disk gave back other bytes than were written.
+	DamagedRequests int64 `json:"damaged_requests"`
 	// FlushFailures are the failed flushes in a row, LastFlushError is why the last one failed.
 	FlushFailures  int64  `json:"flush_failures"`
 	LastFlushError string `json:"last_flush_error"`

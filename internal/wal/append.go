@@ -38,6 +38,9 @@ type pending struct {
 //
 // Errors: *FullError and *CommitError, after which the same request may be appended again; ErrClosed.
 func (l *Log) Append(ctx context.Context, data []byte, spans int) error {
+	if err := l.room(0); err != nil { // before it takes time
+		return err
+	}
 	p, err := l.pack(ctx, data, spans)
 	if err != nil {
 		return err
@@ -105,11 +108,14 @@ func (l *Log) room(size int64) error {
 	size += l.queued.Load()
 	if l.opts.MaxBytes > 0 {
 		l.mu.Lock()
-		used := l.counters.liveBytes + l.written.Load()
+		written := l.written.Load()
+		used := l.counters.liveBytes + written
 		l.mu.Unlock()
 		// Until the next checkpoint it takes room in the journal as well.
 		if used+2*size+commitOverhead+pageSize > l.opts.MaxBytes {
-			l.wantCheckpoint() // empties the journal
+			if written > 0 {
+				l.wantCheckpoint() // empties the journal
+			}
 			return &FullError{Path: l.path, Reason: WALSize, Setting: "--max-wal-size", Used: used, Limit: l.opts.MaxBytes}
 		}
 	}

@@ -28,6 +28,9 @@ func (l *Log) Flushes(context.Context) ([]span.Flush, error) {
 func (l *Log) BeginFlush(ctx context.Context, maxSpans int, maxBytes int64) (span.Flush, bool, error) {
 	l.flushing.Lock()
 	defer l.flushing.Unlock()
+	if err := l.usable(); err != nil {
+		return span.Flush{}, false, err
+	}
 	f, err := l.oldest(ctx, maxSpans, maxBytes)
 	if err != nil || f.Requests == 0 {
 		return span.Flush{}, false, err

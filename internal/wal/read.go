@@ -81,7 +81,7 @@ func (l *Log) Request(ctx context.Context, id span.RequestID) (span.Request, err
 // part reads rows until there is enough of them. Those that were read before an error are returned with it. It cannot be
 // interrupted, since it is short, and since the driver would start a goroutine for each row.
 func (l *Log) part(ctx context.Context, first, last int64) (part []stored, err error) {
-	if err := ctx.Err(); err != nil {
+	if err := errors.Join(ctx.Err(), l.usable()); err != nil {
 		return nil, err
 	}
 	rows, err := l.reader.QueryContext(context.WithoutCancel(ctx), requestsSQL, first, last)

@@ -43,7 +43,8 @@ type Options struct {
 	// MaxBytes bounds what the log takes on disk: the pages in use and SQLite's own journal beside them. 0 is no bound.
 	MaxBytes int64
 	// MinFreeDisk is how many bytes must stay free on the file system for a request to be taken. It is also the reserve from
-	// which flushes are marked and released, so that a log which takes no more requests still empties.
+	// which flushes are marked and released, so that a log which takes no more requests still empties: that takes 32 MiB at
+	// most, and the file in the lake.
 	MinFreeDisk int64
 	// Committed gets the requests of a commit, in order, once they are durable, and before Append returns or BeginFlush sees
 	// them. It must not call the log. Data is as it was given to Append.
@@ -225,6 +226,16 @@ func (l *Log) Close(ctx context.Context) error {
 		return l.closeErr
 	case <-ctx.Done():
 		return fmt.Errorf("close the write-ahead log %s: %w", l.path, ctx.Err())
+	}
+}
+
+// usable tells whether the log is still open.
+func (l *Log) usable() error {
+	select {
+	case <-l.closing:
+		return ErrClosed
+	default:
+		return nil
 	}
 }
 
