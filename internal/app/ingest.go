@@ -222,8 +222,11 @@ func (i *ingest) makeRoomWhenAsked(ctx context.Context) {
 
 // makeRoom empties a log that is full, even of spans that nobody has said to be indexed: they are in the lake.
 func (i *ingest) makeRoom(ctx context.Context) {
-	if _, err := i.flusher.Flush(ctx); err != nil {
-		return // it is logged and tried again
+	// While flushing fails it is tried again anyway, later each time. Every request that is refused would count as a failure.
+	if failures, _ := i.flusher.Failing(); failures == 0 {
+		if _, err := i.flusher.Flush(ctx); err != nil {
+			return // it is logged and tried again
+		}
 	}
 	paths, err := i.store.Published(ctx)
 	if err == nil {
