@@ -11,7 +11,10 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/dustin/go-humanize"
+
 	"github.com/spanlake/spanlake/internal/api"
+	"github.com/spanlake/spanlake/internal/config"
 	"github.com/spanlake/spanlake/internal/flush"
 	"github.com/spanlake/spanlake/internal/hot"
 	"github.com/spanlake/spanlake/internal/lake"
@@ -47,7 +50,8 @@ type refusal struct {
 func (a App) openIngest(ctx context.Context, role Role, metrics *api.Metrics) (*ingest, error) {
 	c := a.Config
 	if role == Serve && c.Memory < ServeMemory {
-		return nil, fmt.Errorf("--memory (SPANLAKE_MEMORY): taking spans in and indexing them in one process needs 256MB at least")
+		return nil, &config.Error{Source: "--memory (SPANLAKE_MEMORY)", Value: humanize.Bytes(uint64(max(c.Memory, 0))),
+			Allowed: "at least 256MB for a process that takes spans in and indexes them"}
 	}
 	metrics.Ingest()
 	i := &ingest{app: a, crowded: make(chan struct{}, 1)}
