@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -237,9 +238,12 @@ func (p place) lakeSpans() (all []span.Span) {
 	return all
 }
 
-// lakeFiles are the files of the lake, as every reader sees them.
+// lakeFiles are the files of the lake, as every reader sees them. The lake may not be there yet.
 func (p place) lakeFiles() (paths []string) {
 	p.t.Helper()
+	if _, err := os.Stat(p.lake); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
 	err := filepath.WalkDir(p.lake, func(path string, entry fs.DirEntry, err error) error {
 		if err == nil && !entry.IsDir() && strings.HasSuffix(path, ".parquet") && !strings.HasPrefix(entry.Name(), ".") {
 			paths = append(paths, path)
