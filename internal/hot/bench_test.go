@@ -14,8 +14,9 @@ import (
 	"github.com/spanlake/spanlake/internal/span"
 )
 
-// benchRequests are requests with so many spans in all: random ids, ten spans a trace, ten attributes and a prompt of 300 bytes.
-func benchRequests(b testing.TB, spans, perRequest int) []span.Request {
+// benchRequests are requests with so many spans in all: random ids, ten spans a trace, and so many attributes with a prompt of 300
+// bytes, unless attributes is 0.
+func benchRequests(b testing.TB, spans, perRequest, attributes int) []span.Request {
 	b.Helper()
 	random := rand.New(rand.NewPCG(1, 2))
 	prompt := make([]byte, 300)
@@ -31,7 +32,7 @@ func benchRequests(b testing.TB, spans, perRequest int) []span.Request {
 			id := make([]byte, 8)
 			fill(random, id)
 			edits := []func(*tracepb.Span){named(fmt.Sprint("operation ", random.IntN(50)))}
-			for a := range 9 {
+			for a := range attributes - 1 {
 				edits = append(edits, withText(fmt.Sprint("attribute.", a), fmt.Sprint("value ", random.IntN(1000))))
 			}
 			if made%10 == 0 {
@@ -39,7 +40,9 @@ func benchRequests(b testing.TB, spans, perRequest int) []span.Request {
 			} else {
 				edits = append(edits, childOf(made))
 			}
-			edits = append(edits, withText("gen_ai.prompt", string(prompt)))
+			if attributes > 0 {
+				edits = append(edits, withText("gen_ai.prompt", string(prompt)))
+			}
 			all[i] = otlpSpan(1, made, edits...)
 			all[i].TraceId, all[i].SpanId = append([]byte{}, trace[:]...), id
 			made++
@@ -65,9 +68,9 @@ func heapBytes() float64 {
 
 // A span takes no more than is stated, and the store knows how much that is.
 func TestMemoryOfASpan(t *testing.T) {
-	const spans = 100_000
+	const spans = 40_000
 	for perRequest, most := range map[int]float64{1000: 90, 10: 100, 1: 120} {
-		requests := benchRequests(t, spans, perRequest)
+		requests := benchRequests(t, spans, perRequest, 0)
 		before := heapBytes()
 		s := NewStore(newMemoryLog(), Options{})
 		for i := range requests {
@@ -95,7 +98,7 @@ func BenchmarkAdd(b *testing.B) {
 	for _, perRequest := range []int{1000, 100, 10, 1} {
 		b.Run(fmt.Sprint(perRequest, "_spans_a_request"), func(b *testing.B) {
 			const spans = 100_000
-			requests := benchRequests(b, spans, perRequest)
+			requests := benchRequests(b, spans, perRequest, 10)
 			var s *Store
 			before := heapBytes()
 			for b.Loop() {
@@ -143,7 +146,7 @@ func millionSpans(b *testing.B, perRequest int) (s *Store, traces []string) {
 	b.Helper()
 	log := newMemoryLog()
 	s = NewStore(log, Options{})
-	requests := benchRequests(b, 100_000, perRequest)
+	requests := benchRequests(b, 100_000, perRequest, 10)
 	log.append(requests...)
 	var longest time.Duration
 	for n := range 10 {

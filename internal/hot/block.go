@@ -15,7 +15,7 @@ import (
 )
 
 // blockSpans is how many spans a block has before it is sealed: so many that a million spans are few blocks to look into, and so
-// few that looking through an unsealed one takes 0.1 ms and sorting it 2 ms.
+// few that looking through an unsealed one takes 0.03 ms and sealing it 2 ms (BenchmarkBlock).
 const blockSpans = 16 << 10
 
 // block holds the light fields of the spans of some requests. Blocks are values: what a reader has copied never changes, since the
@@ -170,8 +170,8 @@ func (b *block) seal() block {
 	return s
 }
 
-// sortRows sorts by trace id, leaving the order within a trace. It sorts the heads of ids, which are random in practice: moving
-// whole rows takes three times as long.
+// sortRows sorts by trace id, leaving the order within a trace. It sorts the heads of ids: a full block takes 1.6 ms of CPU time,
+// and 1.9 ms if the rows themselves are sorted (BenchmarkBlock).
 func sortRows(rows []row) []row {
 	type key struct {
 		head  uint64

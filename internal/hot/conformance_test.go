@@ -324,15 +324,21 @@ func aLargeTrace(t *testing.T, f *fixture, spans Spans) {
 	same(t, "Trace()", whole, err, f.wantSpans(func(*span.Span) bool { return true }))
 }
 
+// More than one message takes.
 func manyPaths(t *testing.T, f *fixture, spans Spans) {
-	var want []string
-	for i := range 2*pathsPerCall + 1 {
-		n := f.add(fmt.Sprint("service ", i), otlpSpan(i, i))
-		want = append(want, fmt.Sprintf("year=2026/month=11/day=24/%s_%d.parquet", strings.Repeat("s", 200), i))
-		f.publish(n, n, want[i])
+	for i := range 300 {
+		f.add(fmt.Sprint(i, strings.Repeat("s", MaxNameBytes-10)), otlpSpan(i, i))
 	}
 	services, err := spans.Services(t.Context())
 	same(t, "Services()", services, err, f.wantServices())
+	roots, err := spans.Roots(t.Context(), span.Filter{}, MaxRoots)
+	same(t, "Roots()", roots, err, f.wantRoots(span.Filter{}, MaxRoots))
+	var want []string
+	for i := range 2*pathsPerCall + 1 {
+		want = append(want, fmt.Sprintf("year=2026/month=11/day=24/%s_%d.parquet", strings.Repeat("s", 200), i))
+		n := 1 + i // files of which there are no requests here are kept in mind for the log
+		f.publish(n, n, want[i])
+	}
 	paths, err := spans.Published(t.Context())
 	same(t, "Published()", paths, err, want)
 	if err := spans.Release(t.Context(), paths); err != nil {
@@ -340,6 +346,9 @@ func manyPaths(t *testing.T, f *fixture, spans Spans) {
 	}
 	f.forget(paths...)
 	compare(t.Context(), t, f, spans)
+	if released := slices.Concat(f.log.released()...); !slices.Equal(released, want) {
+		t.Errorf("the log released %d files, want %d", len(released), len(want))
+	}
 }
 
 func aRequestOfNoSpans(t *testing.T, f *fixture, spans Spans) {
