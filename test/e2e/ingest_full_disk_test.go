@@ -223,6 +223,29 @@ func TestADiskThatIsTooFullForAFile(t *testing.T) {
 	}
 }
 
+// Told to stop on a disk that is full, it ends in time, says what it could not do, and the next process does it.
+func TestStoppingOnAFullDisk(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t, "")
+	r := p.ingest()
+	c := r.tries()
+	c.send(100, 100)
+	r.room(1)
+	r.end(syscall.SIGTERM)
+	if log := r.stderr.String(); !strings.Contains(log, "stay in the write-ahead log") {
+		t.Errorf("the log does not say that spans are left\n%s", log)
+	}
+	if files := p.lakeFiles(); len(files) != 0 {
+		t.Fatalf("the test is about spans that are not flushed, and there are %q", files)
+	}
+	r = p.ingest()
+	if got := r.taking(); got.HotSpans != int64(len(c.kept)) {
+		t.Errorf("the next process shows %d spans, want %d", got.HotSpans, len(c.kept))
+	}
+	r.end(syscall.SIGTERM)
+	c.assertKept(p)
+}
+
 // A log that is as large as it may be empties itself, and its clients go on.
 func TestAFullLogMakesRoom(t *testing.T) {
 	t.Parallel()
