@@ -24,7 +24,6 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	grpcgzip "google.golang.org/grpc/encoding/gzip"
-	"google.golang.org/protobuf/proto"
 )
 
 // zeros is a body that compresses to next to nothing.
@@ -49,31 +48,6 @@ func bomb(t *testing.T, n int64, compress func(io.Writer) io.WriteCloser) []byte
 		t.Fatal(err)
 	}
 	return out.Bytes()
-}
-
-func marshal(t *testing.T, message proto.Message) []byte {
-	t.Helper()
-	data, err := proto.Marshal(message)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return data
-}
-
-// withAttributes is a request with one span, which has these attributes.
-func withAttributes(number uint64, attributes ...*commonpb.KeyValue) *collector.ExportTraceServiceRequest {
-	request := spansFrom("odd", number, 1, 1)
-	request.ResourceSpans[0].ScopeSpans[0].Spans[0].Attributes = attributes
-	return request
-}
-
-// nested is a value in so many arrays.
-func nested(depth int) *commonpb.KeyValue {
-	value := &commonpb.AnyValue{Value: &commonpb.AnyValue_IntValue{IntValue: 1}}
-	for range depth {
-		value = &commonpb.AnyValue{Value: &commonpb.AnyValue_ArrayValue{ArrayValue: &commonpb.ArrayValue{Values: []*commonpb.AnyValue{value}}}}
-	}
-	return &commonpb.KeyValue{Key: "deep", Value: value}
 }
 
 func manyAttributes(n int) []*commonpb.KeyValue {
@@ -203,7 +177,7 @@ func TestHostileClients(t *testing.T) {
 	slow := r.slowClients(40)
 
 	gzipped := bomb(t, 256<<20, func(w io.Writer) io.WriteCloser { return gzip.NewWriter(w) })
-	zstandard := bomb(t, 1<<30, func(w io.Writer) io.WriteCloser { return must(zstd.NewWriter(w)) })
+	zstandardBomb := bomb(t, 1<<30, func(w io.Writer) io.WriteCloser { return must(zstd.NewWriter(w)) })
 	window := bomb(t, 100<<20, func(w io.Writer) io.WriteCloser { return must(zstd.NewWriter(w, zstd.WithWindowSize(64<<20))) })
 	huge := marshal(t, withAttributes(1, stringValue("huge", strings.Repeat("x", 100<<20))))
 	fine := marshal(t, spansFrom("svc", 1, 20, 100))
@@ -213,7 +187,7 @@ func TestHostileClients(t *testing.T) {
 	}
 
 	r.expectRefusal("a gzip bomb", http.StatusRequestEntityTooLarge, of(gzipped), "Content-Encoding", "gzip")
-	r.expectRefusal("a zstd bomb", http.StatusRequestEntityTooLarge, of(zstandard), "Content-Encoding", "zstd")
+	r.expectRefusal("a zstd bomb", http.StatusRequestEntityTooLarge, of(zstandardBomb), "Content-Encoding", "zstd")
 	r.expectRefusal("a zstd window of 64 MiB", http.StatusBadRequest, of(window), "Content-Encoding", "zstd")
 	r.expectRefusal("100 MiB", http.StatusRequestEntityTooLarge, of(huge))
 	r.expectRefusal("100 MiB of unknown length", http.StatusRequestEntityTooLarge, unsized(huge))

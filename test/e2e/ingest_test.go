@@ -1,3 +1,5 @@
+//go:build unix
+
 package e2e
 
 import (
@@ -327,3 +329,19 @@ func (r *running) get(path string) (code int, text string) {
 
 // grpcCode is the code of a gRPC error.
 func grpcCode(err error) codes.Code { return status.Code(err) }
+
+// withAttributes is a request with one span, which has these attributes.
+func withAttributes(number uint64, attributes ...*commonpb.KeyValue) *collector.ExportTraceServiceRequest {
+	request := spansFrom("odd", number, 1, 1)
+	request.ResourceSpans[0].ScopeSpans[0].Spans[0].Attributes = attributes
+	return request
+}
+
+// nested is a value in so many arrays.
+func nested(depth int) *commonpb.KeyValue {
+	value := &commonpb.AnyValue{Value: &commonpb.AnyValue_IntValue{IntValue: 1}}
+	for range depth {
+		value = &commonpb.AnyValue{Value: &commonpb.AnyValue_ArrayValue{ArrayValue: &commonpb.ArrayValue{Values: []*commonpb.AnyValue{value}}}}
+	}
+	return &commonpb.KeyValue{Key: "deep", Value: value}
+}
