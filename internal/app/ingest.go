@@ -12,6 +12,7 @@ import (
 	"github.com/dustin/go-humanize"
 
 	"github.com/spanlake/spanlake/internal/api"
+	"github.com/spanlake/spanlake/internal/config"
 	"github.com/spanlake/spanlake/internal/flush"
 	"github.com/spanlake/spanlake/internal/hot"
 	"github.com/spanlake/spanlake/internal/lake"
@@ -51,7 +52,8 @@ type refusal struct {
 func (a App) openIngest(ctx context.Context, role Role, metrics *api.Metrics) (*ingest, error) {
 	c := a.Config
 	if role == Serve && c.Memory < ServeMemory {
-		return nil, fmt.Errorf("--memory (SPANLAKE_MEMORY): taking spans in and indexing them in one process needs 256MB at least")
+		return nil, &config.Error{Source: "--memory (SPANLAKE_MEMORY)", Value: humanize.Bytes(uint64(max(c.Memory, 0))),
+			Allowed: "at least 256MB for a process that takes spans in and indexes them"}
 	}
 	metrics.Ingest()
 	i := &ingest{app: a, role: role, crowded: make(chan struct{}, 1)}
@@ -222,8 +224,11 @@ func (i *ingest) makeRoomWhenAsked(ctx context.Context) {
 
 // makeRoom empties a log that is full, even of spans that nobody has said to be indexed: they are in the lake.
 func (i *ingest) makeRoom(ctx context.Context) {
-	if _, err := i.flusher.Flush(ctx); err != nil {
-		return // it is logged and tried again
+	// While flushing fails it is tried again anyway, later each time. Every request that is refused would count as a failure.
+	if failures, _ := i.flusher.Failing(); failures == 0 {
+		if _, err := i.flusher.Flush(ctx); err != nil {
+			return // it is logged and tried again
+		}
 	}
 	paths, err := i.store.Published(ctx)
 	if err == nil {

@@ -59,8 +59,11 @@ func (a App) split(role Role) Split {
 
 func cpus() int { return runtime.GOMAXPROCS(0) }
 
-// limitMemory makes Go's garbage collector keep to its share.
-func (a App) limitMemory(role Role) { debug.SetMemoryLimit(a.split(role).Go) }
+// limitMemory makes Go's garbage collector keep to its share, and C libraries give back what they do not need.
+func (a App) limitMemory(role Role) {
+	debug.SetMemoryLimit(a.split(role).Go)
+	limitMalloc()
+}
 
 // IndexOptions are the options of the index under the settings, for a process that does nothing else.
 func (a App) IndexOptions(readOnly bool) index.Options { return a.indexOptions(Backend, readOnly) }

@@ -186,6 +186,7 @@ func (f *Flusher) Run(ctx context.Context) {
 	tick := time.NewTicker(f.opts.Interval)
 	defer tick.Stop()
 	var retry <-chan time.Time
+	var failed int64 // what retry was set for
 	for {
 		select {
 		case <-ctx.Done():
@@ -200,8 +201,11 @@ func (f *Flusher) Run(ctx context.Context) {
 		case <-tick.C:
 			f.cycle(ctx, false)
 		}
-		retry = nil
-		if n, _ := f.Failing(); n > 0 {
+		n, _ := f.Failing()
+		if n == failed {
+			continue // ticks and requests that arrive do not put off the next attempt
+		}
+		if failed, retry = n, nil; n > 0 {
 			retry = time.After(backoff(n))
 		}
 	}

@@ -86,7 +86,7 @@ func (s *Server) Start(ctx context.Context) (err error) {
 		if s.grpc, err = s.newGRPC(base); err != nil {
 			return err
 		}
-		if s.grpcListener, err = s.listen(ctx, s.options.GRPC); err != nil {
+		if s.grpcListener, err = s.listen(ctx, s.options.GRPC, "--otlp-grpc"); err != nil {
 			return err
 		}
 	}
@@ -94,7 +94,7 @@ func (s *Server) Start(ctx context.Context) (err error) {
 		if s.http, err = s.newHTTP(base); err != nil {
 			return err
 		}
-		if s.httpListener, err = s.listen(ctx, s.options.HTTP); err != nil {
+		if s.httpListener, err = s.listen(ctx, s.options.HTTP, "--otlp-http"); err != nil {
 			return err
 		}
 		if s.httpListener, err = s.withTLS(base, s.httpListener); err != nil {
@@ -117,12 +117,12 @@ func (s *Server) serve(what string, listener net.Listener, serve func(net.Listen
 }
 
 // listen opens the socket of an address, once more making sure of whom it is open to: a name may mean something else by now.
-func (s *Server) listen(ctx context.Context, address string) (net.Listener, error) {
+func (s *Server) listen(ctx context.Context, address, setting string) (net.Listener, error) {
 	config := confignet.NewDefaultAddrConfig()
 	config.Transport, config.Endpoint = confignet.TransportTypeTCP, address
 	listener, err := config.Listen(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("listen for OTLP on %s: %w", address, err)
+		return nil, fmt.Errorf("listen for OTLP on %s (%s): %w", address, setting, err)
 	}
 	if tcp, ok := listener.Addr().(*net.TCPAddr); !ok || !tcp.IP.IsLoopback() {
 		if err := s.options.exposed(address); err != nil {
