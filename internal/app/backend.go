@@ -144,7 +144,7 @@ func (b *backend) close() error {
 	if b.client != nil {
 		err = b.client.Close()
 	}
-	return errors.Join(err, b.Index.Close())
+	return errors.Join(err, b.Close())
 }
 
 // readerTime is how long the start waits for commands that read the index.

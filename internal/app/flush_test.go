@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -66,9 +67,7 @@ func newFlushing(t *testing.T, flags map[string]string) flushing {
 	t.Helper()
 	l := testkit.NewLake(t)
 	settings := map[string]string{"lake": l.Root, "wal": filepath.Join(t.TempDir(), "wal.db"), "min-free-disk": "0"}
-	for name, value := range flags {
-		settings[name] = value
-	}
+	maps.Copy(settings, flags)
 	c, err := config.Load(settings, func(string) (string, bool) { return "", false }, filepath.Join(t.TempDir(), ".env"))
 	if err != nil {
 		t.Fatal(err)

@@ -4,14 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/crc32"
-	"iter"
 	"net"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/dustin/go-humanize"
+
 	"github.com/spanlake/spanlake/internal/api"
+	"github.com/spanlake/spanlake/internal/config"
 	"github.com/spanlake/spanlake/internal/flush"
 	"github.com/spanlake/spanlake/internal/hot"
 	"github.com/spanlake/spanlake/internal/lake"
@@ -26,6 +27,7 @@ const retryAfter = 5 * time.Second
 // ingest takes spans in: from the servers into the write-ahead log, and from there into the lake.
 type ingest struct {
 	app      App
+	role     Role
 	log      *wal.Log
 	store    *hot.Store
 	flusher  *flush.Flusher
@@ -37,6 +39,9 @@ type ingest struct {
 	crowded chan struct{}
 }
 
+// hotBytesPerSpan is what an unflushed span takes in memory, in requests of ten spans or more (TestMemoryOfASpan in internal/hot).
+const hotBytesPerSpan = 80
+
 // refusal is a request that was refused.
 type refusal struct {
 	at  time.Time
@@ -47,10 +52,11 @@ type refusal struct {
 func (a App) openIngest(ctx context.Context, role Role, metrics *api.Metrics) (*ingest, error) {
 	c := a.Config
 	if role == Serve && c.Memory < ServeMemory {
-		return nil, fmt.Errorf("--memory (SPANLAKE_MEMORY): taking spans in and indexing them in one process needs 256MB at least")
+		return nil, &config.Error{Source: "--memory (SPANLAKE_MEMORY)", Value: humanize.Bytes(uint64(max(c.Memory, 0))),
+			Allowed: "at least 256MB for a process that takes spans in and indexes them"}
 	}
 	metrics.Ingest()
-	i := &ingest{app: a, crowded: make(chan struct{}, 1)}
+	i := &ingest{app: a, role: role, crowded: make(chan struct{}, 1)}
 	receiver, err := a.newReceiver(ctx, role, i, metrics)
 	if err != nil {
 		return nil, err
@@ -79,7 +85,8 @@ func (a App) openLog(ctx context.Context, committed func([]span.Request)) (*wal.
 // recover shows what an earlier process left unflushed, and makes what flushes it.
 func (i *ingest) recover(ctx context.Context, role Role, metrics *api.Metrics) error {
 	log := logOf{i.log, i.app.Log}
-	i.store = hot.NewStore(log, hot.Options{Logger: i.app.Log})
+	// Spans of published files go before others are refused.
+	i.store = hot.NewStore(log, hot.Options{KeepSpans: i.app.split(role).Hot / 2 / hotBytesPerSpan, KeepBytes: i.app.Config.MaxWALSize / 2, Logger: i.app.Log})
 	flusher, err := i.app.newFlusher(role, log, i.store, metrics)
 	if err != nil {
 		return err
@@ -189,11 +196,6 @@ func (a App) FlushHere(ctx context.Context) (flushed span.Flushed, err error) {
 	return flusher.Once(ctx)
 }
 
-// nobody is shown unflushed spans.
-type nobody struct{}
-
-func (nobody) Publish(span.RequestID, span.RequestID, string) {}
-
 // drain ends the servers, then flushes.
 func (i *ingest) drain(ctx context.Context, running *sync.WaitGroup) {
 	ctx, cancel := context.WithTimeout(ctx, stopFlushTime)
@@ -222,8 +224,11 @@ func (i *ingest) makeRoomWhenAsked(ctx context.Context) {
 
 // makeRoom empties a log that is full, even of spans that nobody has said to be indexed: they are in the lake.
 func (i *ingest) makeRoom(ctx context.Context) {
-	if _, err := i.flusher.Flush(ctx); err != nil {
-		return // it is logged and tried again
+	// While flushing fails it is tried again anyway, later each time. Every request that is refused would count as a failure.
+	if failures, _ := i.flusher.Failing(); failures == 0 {
+		if _, err := i.flusher.Flush(ctx); err != nil {
+			return // it is logged and tried again
+		}
 	}
 	paths, err := i.store.Published(ctx)
 	if err == nil {
@@ -234,9 +239,28 @@ func (i *ingest) makeRoom(ctx context.Context) {
 	}
 }
 
+// crowdedError says that unflushed spans take as much memory as they may.
+type crowdedError struct{ used, limit int64 }
+
+func (e *crowdedError) Error() string {
+	return fmt.Sprintf("unflushed spans take %s of memory, and %s is allowed: they are being flushed; raise --memory (SPANLAKE_MEMORY), or "+
+		"lower --flush-max-rows (FLUSH_MAX_ROWS)", humanize.Bytes(uint64(e.used)), humanize.Bytes(uint64(e.limit)))
+}
+
+// room tells whether there is memory to show further spans as unflushed. It grows with them if they cannot be flushed.
+func (i *ingest) room() error {
+	if used, limit := i.store.MemoryBytes(), i.app.split(i.role).Hot; used > limit {
+		return &crowdedError{used, limit}
+	}
+	return nil
+}
+
 // Append keeps a request: it is durable and visible when Append returns nil.
 func (i *ingest) Append(ctx context.Context, data []byte, spans int) error {
-	err := i.log.Append(ctx, data, spans)
+	err := i.room()
+	if err == nil {
+		err = i.log.Append(ctx, data, spans)
+	}
 	if err == nil {
 		if i.refusal.Load() != nil {
 			i.refusal.Store(nil)
@@ -248,15 +272,20 @@ func (i *ingest) Append(ctx context.Context, data []byte, spans int) error {
 		return err
 	}
 	refused := &span.RefusedError{Reason: "storage", RetryAfter: retryAfter, Err: err}
-	if full := (*wal.FullError)(nil); errors.As(err, &full) {
+	full, crowded := (*wal.FullError)(nil), (*crowdedError)(nil)
+	switch {
+	case errors.As(err, &full):
 		refused.Reason = string(full.Reason)
+	case errors.As(err, &crowded):
+		refused.Reason = "memory"
+	case errors.Is(err, wal.ErrClosed):
+		refused.Reason = "stopping"
+	}
+	if full != nil || crowded != nil {
 		select {
 		case i.crowded <- struct{}{}:
 		default:
 		}
-	}
-	if errors.Is(err, wal.ErrClosed) {
-		refused.Reason = "stopping"
 	}
 	if i.refusal.Swap(&refusal{time.Now(), err}) == nil {
 		i.app.Log.Error("spans are refused: clients are told to try again", "reason", refused.Reason, "error", err)
@@ -309,61 +338,4 @@ func (i *ingest) close() error {
 		}
 	}
 	return errors.Join(err, i.log.Close(ctx))
-}
-
-// logOf is the write-ahead log as the other parts want it.
-type logOf struct {
-	*wal.Log
-	log interface{ Error(string, ...any) }
-}
-
-// Oldest is when the oldest request was received that is in no published file.
-func (l logOf) Oldest(ctx context.Context) (time.Time, error) {
-	stats, err := l.Stats(ctx)
-	return stats.Oldest, err
-}
-
-// Requests passes over those that are damaged: they stay in the log and hold nothing up.
-func (l logOf) Requests(ctx context.Context, first, last span.RequestID) iter.Seq2[span.Request, error] {
-	return func(yield func(span.Request, error) bool) {
-		for request, err := range l.Log.Requests(ctx, first, last) {
-			if damaged := (*wal.DamagedError)(nil); errors.As(err, &damaged) {
-				l.log.Error("spans are lost to the reader: the disk gave back other bytes than were written", "error", err)
-				continue
-			}
-			if !yield(request, err) {
-				return
-			}
-		}
-	}
-}
-
-// Request is one of them.
-func (l logOf) Request(ctx context.Context, id span.RequestID) (span.Request, error) {
-	request, err := l.Log.Request(ctx, id)
-	if errors.Is(err, wal.ErrNotFound) {
-		err = fmt.Errorf("%w: %w", span.ErrReleased, err)
-	}
-	return request, err
-}
-
-// files is the lake as the flusher wants it.
-type files struct{ *lake.Writer }
-
-// Write publishes a file.
-func (f files) Write(path string, parts iter.Seq2[[]span.Span, error]) (int64, error) {
-	written, err := f.WriteSorted(path, parts)
-	return written.Bytes, err
-}
-
-// Path names a file that does not exist: the suffix is what a crash between two flushes of a second must not repeat.
-func (f files) Path(service string, flush span.Flush) (string, error) {
-	sum := crc32.ChecksumIEEE(append(flush.First[:], flush.Last[:]...))
-	for try := range uint32(100) {
-		path := lake.Path(service, flush.Started, sum+try)
-		if _, taken, err := f.Recover(path); err != nil || !taken {
-			return path, err
-		}
-	}
-	return "", fmt.Errorf("no name is free in the lake for a file of %s", service)
 }

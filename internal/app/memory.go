@@ -27,7 +27,8 @@ type Split struct {
 	Go int64
 	// Requests is what OTLP requests may take until they are stored, MaxRequest the largest one, uncompressed. Piece is how
 	// much OTLP goes into one file.
-	Requests, MaxRequest, Piece int64
+	// Hot is what unflushed spans may take, beside what is in the log.
+	Requests, MaxRequest, Piece, Hot int64
 }
 
 // SplitMemory shares out a budget for a whole process that indexes, in bytes.
@@ -52,14 +53,17 @@ func (a App) split(role Role) Split {
 	s.Requests = budget * 2 / 5
 	// A request that has to be repaired is in memory twice.
 	s.MaxRequest = min(a.Config.MaxRequestBytes, s.Requests*2/5)
-	s.Piece = share / 2
+	s.Piece, s.Hot = share/2, share/2
 	return s
 }
 
 func cpus() int { return runtime.GOMAXPROCS(0) }
 
-// limitMemory makes Go's garbage collector keep to its share.
-func (a App) limitMemory(role Role) { debug.SetMemoryLimit(a.split(role).Go) }
+// limitMemory makes Go's garbage collector keep to its share, and C libraries give back what they do not need.
+func (a App) limitMemory(role Role) {
+	debug.SetMemoryLimit(a.split(role).Go)
+	limitMalloc()
+}
 
 // IndexOptions are the options of the index under the settings, for a process that does nothing else.
 func (a App) IndexOptions(readOnly bool) index.Options { return a.indexOptions(Backend, readOnly) }

@@ -75,79 +75,100 @@ func (a App) Run(ctx context.Context, role Role, version string, listening func(
 	}
 }
 
-// play starts the parts in order and stops them in reverse.
+// play opens the parts, runs them and closes them in reverse.
 func (a App) play(ctx context.Context, cancel context.CancelFunc, role Role, version string, listening func(Addresses)) (err error) {
-	metrics := api.NewMetrics()
-	instance := rand.Text()
-	options := api.Options{Metrics: metrics, Log: a.Log, Version: version, Instance: instance}
-	address, setting := a.Config.Listen, "--listen"
-	if role == Ingest {
-		address, setting = a.Config.IngestListen, "--ingest-listen"
-	}
-	options.Hosts = []string{address}
+	p := player{App: a, role: role, metrics: api.NewMetrics(), instance: rand.Text()}
 	a.limitMemory(role)
-
-	var in *ingest
 	if role.TakesIn() {
-		if in, err = a.openIngest(ctx, role, metrics); err != nil {
-			return stoppedEarly(ctx, err)
+		if p.in, err = a.openIngest(ctx, role, p.metrics); err != nil {
+			return unlessStopped(ctx, err)
 		}
-		defer func() { err = errors.Join(err, in.close()) }()
-		options.Ingest = in
+		defer func() { err = errors.Join(err, p.in.close()) }()
 	}
-	var b *backend
 	if role.Indexes() {
-		if b, err = a.openBackend(ctx, role, in); err != nil {
-			return stoppedEarly(ctx, err)
+		if p.index, err = a.openBackend(ctx, role, p.in); err != nil {
+			return unlessStopped(ctx, err)
 		}
-		defer func() { err = errors.Join(err, b.close()) }()
-		options.Catalog, options.Indexer = b, b
+		defer func() { err = errors.Join(err, p.index.close()) }()
 	}
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
+	listener, at, err := p.listen(ctx)
 	if err != nil {
-		return fmt.Errorf("listen on %s (%s): %w", address, setting, err)
+		return err
 	}
-	at := Addresses{URL: clientURL(listener.Addr())}
-	if in != nil {
-		if err := in.listen(ctx, role, &at); err != nil {
-			return errors.Join(err, listener.Close())
-		}
-	}
-	server := Server{URL: at.URL, Instance: instance, PID: os.Getpid()}
-	defer a.advertise(role, server)()
+	defer a.advertise(role, Server{URL: at.URL, Instance: p.instance, PID: os.Getpid()})()
 	a.announce(role, at)
 	if listening != nil {
 		listening(at)
 	}
-
-	// The index follows until the last spans are in the lake.
-	following, unfollow := context.WithCancel(context.WithoutCancel(ctx))
-	defer unfollow()
-	var taking, running sync.WaitGroup
-	var failure error
-	if b != nil {
-		b.follow(a, metrics)
-		running.Go(func() { b.run(following) })
-	}
-	if in != nil {
-		taking.Go(func() { failure = in.run(ctx, cancel) })
-	}
-	err = api.New(options).Serve(ctx, listener)
-	cancel() // if it was the server that ended
-	taking.Wait()
-	err = errors.Join(err, failure)
-	if in != nil && b != nil {
-		b.catchUp(following)
-	}
-	unfollow()
-	running.Wait()
-	a.Log.Info("stopped")
-	return err
+	return p.run(ctx, cancel, version, listener)
 }
 
-// stoppedEarly is no error if it came from being told to stop.
-func stoppedEarly(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
+// player is a process in its role: in, index or both are there.
+type player struct {
+	App
+	role     Role
+	in       *ingest
+	index    *backend
+	metrics  *api.Metrics
+	instance string
+}
+
+// address is where the role is asked over HTTP, and what sets it.
+func (p *player) address() (address, setting string) {
+	if p.role == Ingest {
+		return p.Config.IngestListen, "--ingest-listen"
+	}
+	return p.Config.Listen, "--listen"
+}
+
+// listen opens all sockets.
+func (p *player) listen(ctx context.Context) (net.Listener, Addresses, error) {
+	address, setting := p.address()
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
+	if err != nil {
+		return nil, Addresses{}, fmt.Errorf("listen on %s (%s): %w", address, setting, err)
+	}
+	at := Addresses{URL: clientURL(listener.Addr())}
+	if p.in != nil {
+		if err := p.in.listen(ctx, p.role, &at); err != nil {
+			return nil, at, errors.Join(err, listener.Close())
+		}
+	}
+	return listener, at, nil
+}
+
+// run serves until ctx ends. Then spans are no longer taken in, what has arrived is moved into the lake and indexed.
+func (p *player) run(ctx context.Context, cancel context.CancelFunc, version string, listener net.Listener) error {
+	address, _ := p.address()
+	options := api.Options{Metrics: p.metrics, Log: p.Log, Version: version, Instance: p.instance, Hosts: []string{address}}
+	following, unfollow := context.WithCancel(context.WithoutCancel(ctx))
+	defer unfollow()
+	var taking, indexing sync.WaitGroup
+	var failure error
+	if p.index != nil {
+		options.Catalog, options.Indexer = p.index, p.index
+		p.index.follow(p.App, p.metrics)
+		indexing.Go(func() { p.index.run(following) })
+	}
+	if p.in != nil {
+		options.Ingest = p.in
+		taking.Go(func() { failure = p.in.run(ctx, cancel) })
+	}
+	err := api.New(options).Serve(ctx, listener)
+	cancel() // if it was the server that ended
+	taking.Wait()
+	if p.in != nil && p.index != nil {
+		p.index.catchUp(following)
+	}
+	unfollow()
+	indexing.Wait()
+	p.Log.Info("stopped")
+	return errors.Join(err, failure)
+}
+
+// unlessStopped is no error if it came from being told to stop.
+func unlessStopped(ctx context.Context, err error) error {
+	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
 		return nil
 	}
 	return err

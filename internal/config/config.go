@@ -93,5 +93,6 @@ func Load(flags map[string]string, lookupEnv func(string) (string, bool), dotEnv
 			return Config{}, &Error{Source: source, Value: value, Allowed: s.Allowed, Err: err}
 		}
 	}
-	return config, config.validate()
+	err = config.validate()
+	return config, err
 }

@@ -102,8 +102,8 @@ type Flusher struct {
 
 // request is a call of Flush.
 type request struct {
-	ctx  context.Context
-	done chan answer
+	flush func(*Flusher) (span.Flushed, error)
+	done  chan answer
 }
 
 type answer struct {
@@ -162,7 +162,7 @@ func (f *Flusher) Failing() (times int64, err error) {
 
 // Flush moves everything that is in the log now into the lake, and waits for it.
 func (f *Flusher) Flush(ctx context.Context) (span.Flushed, error) {
-	r := &request{ctx: ctx, done: make(chan answer, 1)}
+	r := &request{flush: func(f *Flusher) (span.Flushed, error) { return f.all(ctx) }, done: make(chan answer, 1)}
 	select {
 	case f.requests <- r:
 	case <-ctx.Done():
@@ -186,12 +186,13 @@ func (f *Flusher) Run(ctx context.Context) {
 	tick := time.NewTicker(f.opts.Interval)
 	defer tick.Stop()
 	var retry <-chan time.Time
+	var failed int64 // what retry was set for
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case r := <-f.requests:
-			flushed, err := f.all(r.ctx)
+			flushed, err := r.flush(f)
 			r.done <- answer{flushed, err}
 		case <-retry:
 			f.cycle(ctx, true)
@@ -200,8 +201,11 @@ func (f *Flusher) Run(ctx context.Context) {
 		case <-tick.C:
 			f.cycle(ctx, false)
 		}
-		retry = nil
-		if n, _ := f.Failing(); n > 0 {
+		n, _ := f.Failing()
+		if n == failed {
+			continue // ticks and requests that arrive do not put off the next attempt
+		}
+		if failed, retry = n, nil; n > 0 {
 			retry = time.After(backoff(n))
 		}
 	}

@@ -158,8 +158,7 @@ func parquetSchema(columns []column) (*schema.GroupNode, error) {
 func writerProperties(columns []column) *parquet.WriterProperties {
 	properties := []parquet.WriterProperty{
 		parquet.WithCompression(compress.Codecs.Zstd),
-		// The fastest level: the next one saves 6 % of the bytes and takes 20 % more time for the whole of writing.
-		parquet.WithCompressionLevel(1),
+		parquet.WithCompressionLevel(compressionLevel),
 		parquet.WithDataPageSize(pageBytes),
 	}
 	for _, c := range columns {

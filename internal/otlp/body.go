@@ -25,7 +25,9 @@ type reading struct {
 	share *share
 	// length is how long the client says it is after decompression, 0 if it does not say.
 	length int64
-	limit  int64
+	// first is how large the first buffer is if length is 0.
+	first int64
+	limit int64
 	// encoding is how it is compressed, "" if it is not.
 	encoding string
 	decoders *decoders
@@ -68,7 +70,7 @@ func (r *reading) receive(ctx context.Context, open func() (io.Reader, error)) (
 
 // readAll is io.ReadAll with every byte accounted for before it is set aside.
 func (r *reading) readAll(ctx context.Context, plain io.Reader) ([]byte, error) {
-	size := int64(firstBytes)
+	size := max(firstBytes, r.first)
 	if r.length > 0 {
 		size = min(r.length, trustedBytes)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -142,7 +143,7 @@ func TestEndIsForRequestsThatAreBeingRead(t *testing.T) {
 
 // TestManyRequests has many requests grow, wait and leave at random: the limit holds at every moment and everybody ends.
 func TestManyRequests(t *testing.T) {
-	const limit = 1000
+	const limit = 500
 	b := newBudget(limit)
 	var running sync.WaitGroup
 	var mu sync.Mutex
@@ -154,7 +155,8 @@ func TestManyRequests(t *testing.T) {
 				s := b.enter(func() {})
 				var err error
 				for range random.IntN(8) {
-					if err = s.take(t.Context(), random.Int64N(120)); err != nil {
+					runtime.Gosched()
+					if err = s.take(t.Context(), random.Int64N(70)); err != nil {
 						break
 					}
 					if used := b.inUse(); used > limit {

@@ -23,14 +23,52 @@ const (
 	decoderBytes = 128 << 10
 	// compressedBuffer is how much of compressed input is read at once.
 	compressedBuffer = 16 << 10
+	// usualRatio is how many times smaller spans get: a guess for the first buffer.
+	usualRatio = 8
 	// smallWindow bounds the window of zstd frames whose decoders are used again. maxWindow is what every decoder of zstd
 	// should accept (RFC 8878, 3.1.1.1.2); a frame may ask for gigabytes.
 	smallWindow = 1 << 20
 	maxWindow   = 8 << 20
 )
 
-// decoders are those that can be used again.
-type decoders struct{ gzip, zstd sync.Pool }
+// decoders are those that can be used again. Of those with a large window only one is kept, since their memory is not
+// accounted for while nobody uses them.
+type decoders struct {
+	gzip, zstd sync.Pool
+	large      chan *zstd.Decoder
+}
+
+func newDecoders() *decoders { return &decoders{large: make(chan *zstd.Decoder, 1)} }
+
+// takeZstd is nil if there is none to be used again.
+func (d *decoders) takeZstd(window uint64) *zstd.Decoder {
+	if window == smallWindow {
+		decoder, _ := d.zstd.Get().(*zstd.Decoder)
+		return decoder
+	}
+	select {
+	case decoder := <-d.large:
+		return decoder
+	default:
+		return nil
+	}
+}
+
+func (d *decoders) returnZstd(decoder *zstd.Decoder, window uint64) {
+	if decoder.Reset(nil) != nil {
+		decoder.Close()
+		return
+	}
+	if window == smallWindow {
+		d.zstd.Put(decoder)
+		return
+	}
+	select {
+	case d.large <- decoder:
+	default:
+		decoder.Close()
+	}
+}
 
 // decompress returns a reader of what source has in compressed form. Release must be called when all was read.
 func (r *reading) decompress(ctx context.Context, source io.Reader) (plain io.Reader, release func(), err error) {
@@ -41,7 +79,7 @@ func (r *reading) decompress(ctx context.Context, source io.Reader) (plain io.Re
 	if err := r.share.take(ctx, decoderBytes); err != nil {
 		return nil, nil, err
 	}
-	r.length = 0 // that of the compressed bytes
+	r.first, r.length = max(firstBytes, min(r.length*usualRatio, trustedBytes)), 0 // the length was that of the compressed bytes
 	below := &remembering{source: source}
 	input := bufio.NewReaderSize(below, compressedBuffer)
 	switch r.encoding {
@@ -137,34 +175,27 @@ func (r *reading) zstd(ctx context.Context, input *bufio.Reader) (io.Reader, fun
 	if frame.HasFCS && frame.FrameContentSize > uint64(r.limit) {
 		return nil, nil, errTooLarge(r.limit)
 	}
-	window = max(window, smallWindow)
 	if window > maxWindow {
 		return nil, nil, fmt.Errorf("it asks for a window of %s, and %s is the most", humanize.IBytes(window), humanize.IBytes(maxWindow))
+	}
+	if window <= smallWindow {
+		window = smallWindow
+	} else {
+		window = maxWindow
 	}
 	if err := r.share.take(ctx, int64(window)); err != nil {
 		return nil, nil, err
 	}
-	small := window == smallWindow
-	if decoder, ok := r.decoders.zstd.Get().(*zstd.Decoder); ok && small {
-		if err := decoder.Reset(input); err != nil {
-			return nil, nil, err
-		}
-		return decoder, func() { r.returnZstd(decoder) }, nil
+	decoder := r.decoders.takeZstd(window)
+	if decoder != nil {
+		err = decoder.Reset(input)
+	} else {
+		decoder, err = zstd.NewReader(input, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(window))
 	}
-	decoder, err := zstd.NewReader(input, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(window))
 	if err != nil {
 		return nil, nil, err
 	}
-	if !small {
-		return decoder, decoder.Close, nil // its memory is not accounted for after the request
-	}
-	return decoder, func() { r.returnZstd(decoder) }, nil
-}
-
-func (r *reading) returnZstd(decoder *zstd.Decoder) {
-	if decoder.Reset(nil) == nil {
-		r.decoders.zstd.Put(decoder)
-	}
+	return decoder, func() { r.decoders.returnZstd(decoder, window) }, nil
 }
 
 // snappyMagic is how a stream of snappy frames begins.

@@ -92,7 +92,12 @@ func (s *Server) exportNothing(signal string) grpc.StreamHandler {
 }
 
 // exportTraces is TraceService.Export.
-func (s *Server) exportTraces(_ any, stream grpc.ServerStream) error {
+func (s *Server) exportTraces(_ any, stream grpc.ServerStream) (err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			err = s.refuseGRPC(s.panicked(cause))
+		}
+	}()
 	ctx := stream.Context()
 	cancel, ok := ctx.Value(cancelKey{}).(context.CancelFunc)
 	messages, isMessages := grpc.ServerTransportStreamFromContext(ctx).(messageStream)
@@ -139,7 +144,7 @@ type messageStream interface {
 
 // readMessage receives the one message of a request.
 func (s *Server) readMessage(ctx context.Context, one *share, messages messageStream) ([]byte, error) {
-	r := reading{share: one, limit: s.options.MaxRequestBytes, decoders: &s.decoders}
+	r := reading{share: one, limit: s.options.MaxRequestBytes, decoders: s.decoders}
 	return r.read(ctx, s.options.ReadTimeout, func() (io.Reader, error) {
 		var header [5]byte // gRPC over HTTP/2: one byte that is 1 if the message is compressed, and its length
 		if err := messages.ReadMessageHeader(header[:]); err != nil {

@@ -5,6 +5,8 @@ import (
 	"compress/gzip"
 	"context"
 	"fmt"
+	"net/http"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -20,6 +22,8 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
+	"github.com/spanlake/spanlake/internal/apikey"
+	"github.com/spanlake/spanlake/internal/otlpwire"
 	"github.com/spanlake/spanlake/internal/span"
 )
 
@@ -308,6 +312,33 @@ func TestKeysOverGRPC(t *testing.T) {
 	}
 }
 
+// TestRevokingAKey is about the keys of a file, which a command changes while the server runs.
+func TestRevokingAKey(t *testing.T) {
+	keys, err := apikey.New(filepath.Join(t.TempDir(), "keys.json"), nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := keys.Create("ci")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := start(t, func(o *Options) { o.Keys = keys })
+	client := ptraceotlp.NewGRPCClient(r.dial(t))
+	export := func() error {
+		_, err := client.Export(metadata.AppendToOutgoingContext(t.Context(), "x-junjo-api-key", key), spansOf(1))
+		return err
+	}
+	if err := export(); err != nil {
+		t.Fatal(err)
+	}
+	if err := keys.Revoke("ci"); err != nil {
+		t.Fatal(err)
+	}
+	if err := export(); status.Code(err) != codes.Unauthenticated || strings.Contains(err.Error(), key) || strings.Contains(r.logged.String(), key) {
+		t.Errorf("got %v, want UNAUTHENTICATED, without the key", err)
+	}
+}
+
 // oneKey is a set of keys that has one.
 type oneKey string
 
@@ -352,5 +383,84 @@ func TestShutdown(t *testing.T) {
 				t.Errorf("a request after the end: %v", err)
 			}
 		})
+	}
+}
+
+// TestASinkThatHangs stores for as long as it is let: the end of the server is an end for it as well.
+func TestASinkThatHangs(t *testing.T) {
+	for _, transport := range []string{"gRPC", "HTTP"} {
+		t.Run(transport, func(t *testing.T) {
+			r := start(t, nil)
+			storing := make(chan struct{})
+			r.shelf.refuseWith(func(ctx context.Context) error {
+				close(storing)
+				<-ctx.Done()
+				return ctx.Err()
+			})
+			ended := make(chan struct{})
+			conn, data := r.dial(t), encoded(t, spansOf(1))
+			go func() {
+				defer close(ended)
+				if transport == "gRPC" {
+					if _, err := exportBytes(t, conn, data); status.Code(err) != codes.Unavailable {
+						t.Errorf("got %v, want UNAVAILABLE", err)
+					}
+					return
+				}
+				request, err := http.NewRequestWithContext(context.Background(), http.MethodPost, r.url(tracesPath), bytes.NewReader(data))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				request.Header.Set("Content-Type", contentProtobuf)
+				if response, err := http.DefaultTransport.RoundTrip(request); err == nil {
+					_ = response.Body.Close()
+					if response.StatusCode == http.StatusOK {
+						t.Error("spans that were not stored are acknowledged")
+					}
+				}
+			}()
+			<-storing
+			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+			defer cancel()
+			r.Shutdown(ctx)
+			<-ended
+		})
+	}
+}
+
+// TestAPanicCostsOneRequest has a sink panic, which stands for anything that does.
+func TestAPanicCostsOneRequest(t *testing.T) {
+	r := start(t, nil)
+	conn := r.dial(t)
+	r.shelf.refuseWith(func(context.Context) error { panic("unforeseen") })
+	if _, err := exportBytes(t, conn, encoded(t, spansOf(1))); status.Code(err) != codes.Internal {
+		t.Errorf("gRPC: %v, want INTERNAL", err)
+	}
+	if got := export(t, r, contentProtobuf, encoded(t, spansOf(1))); got.code != http.StatusInternalServerError || codes.Code(got.status(t).GetCode()) != codes.Internal {
+		t.Errorf("HTTP: %d, want 500", got.code)
+	}
+	if strings.Count(r.logged.String(), "unforeseen") != 2 || r.counts.refusals("internal") != 2 {
+		t.Errorf("counted %v and logged %s", r.counts.refused, r.logged)
+	}
+	r.shelf.refuseWith(nil)
+	if _, err := exportBytes(t, conn, encoded(t, spansOf(1))); err != nil {
+		t.Errorf("the next request: %v", err)
+	}
+}
+
+// TestLimitsOfASpan sends a span with more attributes than one may have: it is taken, and what is left out is counted.
+func TestLimitsOfASpan(t *testing.T) {
+	r := start(t, func(o *Options) { o.Limits = otlpwire.Limits{Attributes: 10} })
+	request := spansOf(1)
+	for i := range 100 {
+		request.Traces().ResourceSpans().At(0).ScopeSpans().At(0).Spans().At(0).Attributes().PutInt(fmt.Sprint("key", i), 1)
+	}
+	response, err := ptraceotlp.NewGRPCClient(r.dial(t)).Export(t.Context(), request)
+	if err != nil || response.PartialSuccess().RejectedSpans() != 0 {
+		t.Fatalf("got %v, %d rejected", err, response.PartialSuccess().RejectedSpans())
+	}
+	if r.counts.repaired["attributes"] != 92 || r.counts.accepted["grpc"] != 1 {
+		t.Errorf("counted %v and %v, want 92 of 102 attributes", r.counts.repaired, r.counts.accepted)
 	}
 }

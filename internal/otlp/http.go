@@ -9,7 +9,6 @@ import (
 	"mime"
 	"net/http"
 	"os"
-	"runtime/debug"
 	"time"
 
 	"go.opentelemetry.io/collector/config/configauth"
@@ -67,10 +66,11 @@ func (s *Server) newHTTP(ctx context.Context) (*http.Server, error) {
 
 // serveHTTP answers a request that has passed the authenticator.
 func (s *Server) serveHTTP(w http.ResponseWriter, r *http.Request) {
+	source := &body{source: r.Body, limit: s.options.MaxRequestBytes, patience: s.options.ReadTimeout, ended: r.ContentLength == 0}
+	r.Body = source
 	defer func() {
 		if cause := recover(); cause != nil {
-			s.log.Error("a request made the server panic", "panic", cause, "stack", string(debug.Stack()))
-			s.refuseHTTP(w, r, errInternal())
+			s.refuseHTTP(w, r, s.panicked(cause))
 		}
 	}()
 	if !s.begin() {
@@ -78,12 +78,12 @@ func (s *Server) serveHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer s.requests.Done()
-	body, err := s.exportHTTP(w, r)
+	answer, err := s.exportHTTP(w, r)
 	if err != nil {
 		s.refuseHTTP(w, r, s.refusalOf(err))
 		return
 	}
-	write(w, contentType(r), http.StatusOK, body)
+	write(w, contentType(r), http.StatusOK, answer)
 }
 
 // exportHTTP reads and stores a request, and returns the response in its encoding.
@@ -150,26 +150,32 @@ func contentType(r *http.Request) string {
 
 // readBody receives the body of a request.
 func (s *Server) readBody(r *http.Request, one *share) ([]byte, error) {
-	receiving := reading{share: one, limit: s.options.MaxRequestBytes, decoders: &s.decoders, encoding: r.Header.Get("Content-Encoding")}
+	receiving := reading{share: one, limit: s.options.MaxRequestBytes, decoders: s.decoders, encoding: r.Header.Get("Content-Encoding")}
 	return receiving.read(r.Context(), s.options.ReadTimeout, func() (io.Reader, error) {
 		if r.ContentLength > receiving.limit {
 			return nil, errTooLarge(receiving.limit)
 		}
 		receiving.length = max(r.ContentLength, 0)
-		return &body{source: r.Body, limit: receiving.limit, patience: s.options.ReadTimeout}, nil
+		return r.Body, nil
 	})
 }
 
 // body makes refusals of the errors of net/http.
 type body struct {
-	source   io.Reader
+	source   io.ReadCloser
 	limit    int64
 	patience time.Duration
+	// ended: everything has been read.
+	ended bool
 }
+
+// Close closes what it reads.
+func (b *body) Close() error { return b.source.Close() }
 
 func (b *body) Read(p []byte) (int, error) {
 	n, err := b.source.Read(p)
 	if err == nil || errors.Is(err, io.EOF) {
+		b.ended = err != nil
 		return n, err
 	}
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
@@ -205,7 +211,11 @@ func writeStatus(w http.ResponseWriter, r *http.Request, code int, status *spb.S
 	if err != nil {
 		media, encoded = "text/plain; charset=utf-8", []byte(err.Error())
 	}
-	w.Header().Set("Connection", "close") // the body may not have been read
+	if source, ok := r.Body.(*body); ok && source.ended {
+		write(w, media, code, encoded)
+		return
+	}
+	w.Header().Set("Connection", "close")
 	write(w, media, code, encoded)
 	linger(w, r)
 }
@@ -233,5 +243,6 @@ func write(w http.ResponseWriter, media string, code int, body []byte) {
 	w.Header().Set("Content-Type", media)
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(code)
-	_, _ = w.Write(body) // a client that is gone needs no answer
+	// A client that is gone needs no answer.
+	_, _ = w.Write(body) //nolint:gosec // G705: the content type is never one that a browser runs, and it may not guess
 }

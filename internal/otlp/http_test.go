@@ -31,6 +31,8 @@ type httpAnswer struct {
 	code   int
 	header http.Header
 	body   []byte
+	// closed: the server closes the connection.
+	closed bool
 }
 
 // send sends a request over HTTP. Headers are names and values in turn.
@@ -43,13 +45,15 @@ func send(t testing.TB, method, url string, body io.Reader, headers ...string) h
 	for i := 0; i < len(headers); i += 2 {
 		request.Header.Add(headers[i], headers[i+1])
 	}
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	transport := &http.Transport{}
+	defer transport.CloseIdleConnections()
+	client := &http.Client{Transport: transport}
 	response, err := client.Do(request)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = response.Body.Close() }()
-	answer := httpAnswer{code: response.StatusCode, header: response.Header}
+	answer := httpAnswer{code: response.StatusCode, header: response.Header, closed: response.Close}
 	if answer.body, err = io.ReadAll(response.Body); err != nil {
 		t.Fatal(err)
 	}
@@ -187,7 +191,7 @@ func TestHTTPRefusals(t *testing.T) {
 	const limit = 1 << 20
 	r := start(t, func(o *Options) { o.MaxRequestBytes, o.InFlightBytes = limit, 32<<20 })
 	zeros := make([]byte, limit+1)
-	wide := []byte(`{"resourceSpans":[{"scopeSpans":[{"spans":[` + strings.Repeat("{},", 50_000) + "{}]}]}]}")
+	wide := []byte(`{"resourceSpans":[{"scopeSpans":[{"spans":[` + strings.Repeat("{},", 150_000) + "{}]}]}]}")
 	// A frame of zstd that asks for a window of 64 MiB and holds nothing.
 	window := []byte{0x28, 0xb5, 0x2f, 0xfd, 0x00, 16 << 3, 1, 0, 0}
 	for name, tc := range map[string]struct {
@@ -283,6 +287,9 @@ func TestBackpressureOverHTTP(t *testing.T) {
 		if len(said.GetDetails()) != 1 || said.GetDetails()[0].UnmarshalTo(&info) != nil || info.GetRetryDelay().AsDuration() != 2500*time.Millisecond {
 			t.Errorf("%s: details %v", media, said.GetDetails())
 		}
+		if got.closed {
+			t.Error("the connection is closed, and the client has to make another to come again")
+		}
 		if strings.Contains(said.GetMessage(), "secret") {
 			t.Errorf("the client is told about the server: %s", said.GetMessage())
 		}
@@ -317,7 +324,7 @@ func TestKeysOverHTTP(t *testing.T) {
 	}
 	t.Run("before the body", func(t *testing.T) {
 		conn := dialTCP(t, r)
-		fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: x\r\nContent-Type: %s\r\nContent-Length: 1000000\r\n\r\n", tracesPath, contentProtobuf)
+		begin(t, conn, "Content-Length: 1000000\r\n\r\n")
 		if line := readLine(t, conn); !strings.Contains(line, " 401 ") {
 			t.Errorf("got %q", line)
 		}
@@ -352,6 +359,14 @@ func dialTCP(t testing.TB, r *running) net.Conn {
 	return conn
 }
 
+// begin sends the begin of a request, whose last headers and body are given.
+func begin(t testing.TB, conn net.Conn, rest string) {
+	t.Helper()
+	if _, err := fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: x\r\nContent-Type: %s\r\n%s", tracesPath, contentProtobuf, rest); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // readLine reads the first line of an answer.
 func readLine(t testing.TB, conn net.Conn) string {
 	t.Helper()
@@ -376,12 +391,12 @@ func TestSlowRequestsOverHTTP(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			conn := dialTCP(t, r)
-			begin := time.Now()
-			fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: x\r\nContent-Type: %s\r\n%s", tracesPath, contentProtobuf, head)
+			began := time.Now()
+			begin(t, conn, head)
 			if line := readLine(t, conn); !strings.Contains(line, " 503 ") {
 				t.Errorf("got %q", line)
 			}
-			if took := time.Since(begin); took > 5*time.Second {
+			if took := time.Since(began); took > 5*time.Second {
 				t.Errorf("it took %v", took)
 			}
 			if _, err := io.Copy(io.Discard, conn); err != nil {
@@ -392,7 +407,7 @@ func TestSlowRequestsOverHTTP(t *testing.T) {
 	t.Run("cut", func(t *testing.T) {
 		t.Parallel()
 		conn := dialTCP(t, r)
-		fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: x\r\nContent-Type: %s\r\nContent-Length: 1000\r\n\r\nhello", tracesPath, contentProtobuf)
+		begin(t, conn, "Content-Length: 1000\r\n\r\nhello")
 		if err := conn.Close(); err != nil {
 			t.Fatal(err)
 		}

@@ -42,19 +42,11 @@ func (s *Server) answer(ctx context.Context, transport string, from *share, data
 
 // store checks a request and hands what can be kept of it to the sink.
 func (s *Server) store(ctx context.Context, from *share, data []byte) (otlpwire.Report, *refusal) {
-	if len(data) > largeBytes {
-		select {
-		case s.large <- struct{}{}:
-			defer func() { <-s.large }()
-		case <-ctx.Done():
-			return otlpwire.Report{}, s.refusalOf(ctx.Err())
-		}
-	}
 	// For the copy that there is if something has to be changed.
 	if err := from.take(ctx, int64(len(data))); err != nil {
 		return otlpwire.Report{}, s.refusalOf(err)
 	}
-	clean, report, err := s.clean(data)
+	clean, report, err := s.clean(ctx, data)
 	if err != nil {
 		return otlpwire.Report{}, s.refusalOf(err)
 	}
@@ -68,14 +60,18 @@ func (s *Server) store(ctx context.Context, from *share, data []byte) (otlpwire.
 	return report, nil
 }
 
-// clean checks a request. A panic there costs this request, and not the spans of all others.
-func (s *Server) clean(data []byte) (clean []byte, report otlpwire.Report, err error) {
-	defer func() {
-		if cause := recover(); cause != nil {
-			s.log.Error("a request made the server panic", "panic", cause, "stack", string(debug.Stack()))
-			err = errInternal()
-		}
-	}()
+// clean checks a request, not many at the same time: the copy grows for a moment to more than what is accounted for.
+func (s *Server) clean(ctx context.Context, data []byte) (clean []byte, report otlpwire.Report, err error) {
+	turn := s.checking
+	if len(data) > largeBytes {
+		turn = s.checkingLarge
+	}
+	select {
+	case turn <- struct{}{}:
+		defer func() { <-turn }()
+	case <-ctx.Done():
+		return nil, report, ctx.Err()
+	}
 	clean, report, err = otlpwire.Clean(data, s.options.Limits)
 	if errors.Is(err, otlpwire.ErrMalformed) {
 		err = errMalformed("%v", err)
@@ -102,6 +98,12 @@ func (s *Server) refusalOf(err error) *refusal {
 
 // refuse counts a refusal.
 func (s *Server) refuse(r *refusal) { s.options.Observer.Refused(r.reason, r.spans) }
+
+// panicked is the answer to a request that made something panic. It costs this request, and not the spans of all others.
+func (s *Server) panicked(cause any) *refusal {
+	s.log.Error("a request made the server panic", "panic", cause, "stack", string(debug.Stack()))
+	return errInternal()
+}
 
 // begin is false if no request may begin anymore; otherwise s.requests.Done must be called at its end.
 func (s *Server) begin() bool {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"sync"
 	"testing"
 	"time"
@@ -158,8 +159,13 @@ func (r *running) url(path string) string { return "http://" + r.HTTPAddr().Stri
 // dial connects to the server over gRPC.
 func (r *running) dial(t testing.TB, options ...grpc.DialOption) *grpc.ClientConn {
 	t.Helper()
+	return dialAddress(t, r.GRPCAddr().String(), options...)
+}
+
+func dialAddress(t testing.TB, address string, options ...grpc.DialOption) *grpc.ClientConn {
+	t.Helper()
 	options = append([]grpc.DialOption{grpc.WithTransportCredentials(insecure.NewCredentials())}, options...)
-	conn, err := grpc.NewClient(r.GRPCAddr().String(), options...)
+	conn, err := grpc.NewClient(address, options...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -169,6 +175,16 @@ func (r *running) dial(t testing.TB, options ...grpc.DialOption) *grpc.ClientCon
 		}
 	})
 	return conn
+}
+
+// listen opens a socket on a port of its own.
+func listen(t testing.TB) net.Listener {
+	t.Helper()
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return listener
 }
 
 // spansOf are so many sound spans of one service, span-0 and so on.

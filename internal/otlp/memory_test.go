@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -39,11 +40,11 @@ func TestVictim(t *testing.T) {
 		t.Skip("is for TestMemoryUnderAttack")
 	}
 	r := start(t, func(o *Options) { o.ReadTimeout = 3 * time.Second })
-	fmt.Printf("%s %s\n", r.GRPCAddr(), r.HTTPAddr())
+	_, _ = fmt.Fprintf(os.Stdout, "%s %s\n", r.GRPCAddr(), r.HTTPAddr())
 	if _, err := io.Copy(io.Discard, os.Stdin); err != nil {
 		t.Error(err)
 	}
-	fmt.Printf("peak %d\n", peak(t))
+	_, _ = fmt.Fprintf(os.Stdout, "peak %d\n", peak(t))
 }
 
 // peak is the most memory that this process had, in bytes.
@@ -140,7 +141,7 @@ func (v *victim) hold(ctx context.Context, sent int) {
 		return
 	}
 	defer func() { _ = conn.Close() }()
-	fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: x\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n", tracesPath, contentProtobuf, 60<<20)
+	_, _ = fmt.Fprintf(conn, "POST %s HTTP/1.1\r\nHost: x\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n", tracesPath, contentProtobuf, 60<<20)
 	_, _ = conn.Write(make([]byte, sent))
 	<-ctx.Done()
 }
@@ -192,17 +193,17 @@ func frame(flag byte, message []byte) []byte {
 // nested is the head of a message that holds another, and so on: the fields down to one that has so many bytes.
 func nested(length int, fields ...int) string {
 	var head []byte
-	for i := len(fields) - 1; i >= 0; i-- {
+	for _, field := range slices.Backward(fields) {
 		size := binary.AppendUvarint(nil, uint64(length+len(head)))
-		head = append(append([]byte{byte(fields[i]<<3 | 2)}, size...), head...)
+		head = append(append([]byte{byte(field<<3 | 2)}, size...), head...)
 	}
 	return string(head)
 }
 
 // TestMemoryUnderAttack attacks a server in another process in many ways, and all the time an honest client sends its spans.
 func TestMemoryUnderAttack(t *testing.T) {
-	if testing.Short() {
-		t.Skip("takes several seconds")
+	if raceDetector {
+		t.Skip("the race detector takes more memory than the program")
 	}
 	const large = 60 << 20
 	const ids = "\x0a\x10AAAAAAAAAAAAAAAA\x12\x08BBBBBBBB"
@@ -213,6 +214,8 @@ func TestMemoryUnderAttack(t *testing.T) {
 	jsonBomb := bomb(t, `{"resourceSpans":[{"scopeSpans":[{"spans":[`, "{},", large/3*3)
 	zeroBomb := bomb(t, "", "\x00", large)
 	zstdBomb := packed(t, "zstd", make([]byte, large))
+
+	packedFrame, begun, message := frame(1, zeroBomb), frame(0, make([]byte, large))[:1<<20:1<<20], make([]byte, 10<<20)
 
 	for name, attack := range map[string]func(ctx context.Context, v *victim, conn *grpc.ClientConn){
 		"uploads":                    func(ctx context.Context, v *victim, _ *grpc.ClientConn) { v.upload(ctx, zeros(large)) },
@@ -233,14 +236,14 @@ func TestMemoryUnderAttack(t *testing.T) {
 		"strings to repair": func(ctx context.Context, v *victim, _ *grpc.ClientConn) {
 			v.upload(ctx, bytes.NewReader(badString), "Content-Encoding", "gzip")
 		},
-		"gRPC messages": func(ctx context.Context, v *victim, conn *grpc.ClientConn) { v.call(ctx, conn, make([]byte, 10<<20)) },
+		"gRPC messages": func(ctx context.Context, v *victim, conn *grpc.ClientConn) { v.call(ctx, conn, message) },
 		"gRPC gzip bombs": func(ctx context.Context, v *victim, _ *grpc.ClientConn) {
-			_, _ = h2Call(ctx, v.grpc, "gzip", bytes.NewReader(frame(1, zeroBomb)))
+			_, _ = h2Call(ctx, v.grpc, "gzip", bytes.NewReader(packedFrame))
 		},
 		"gRPC messages that stop": func(ctx context.Context, v *victim, _ *grpc.ClientConn) {
 			never, end := io.Pipe()
 			defer func() { _ = end.Close() }()
-			_, _ = h2Call(ctx, v.grpc, "", io.MultiReader(bytes.NewReader(frame(0, make([]byte, large))[:1<<20]), never))
+			_, _ = h2Call(ctx, v.grpc, "", io.MultiReader(bytes.NewReader(begun), never))
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -250,7 +253,7 @@ func TestMemoryUnderAttack(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer func() { _ = conn.Close() }()
-			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 			defer cancel()
 			var attackers sync.WaitGroup
 			var attacks atomic.Int64
@@ -262,7 +265,7 @@ func TestMemoryUnderAttack(t *testing.T) {
 					}
 				})
 			}
-			taken, refused := v.honest(t, ctx)
+			taken, refused := v.honest(ctx, t)
 			attackers.Wait()
 			most := v.stop()
 			t.Logf("%d attacks; %d honest requests were taken, %d refused; peak %d MiB", attacks.Load(), taken, refused, most>>20)
@@ -277,7 +280,7 @@ func TestMemoryUnderAttack(t *testing.T) {
 }
 
 // honest sends small requests until ctx ends.
-func (v *victim) honest(t *testing.T, ctx context.Context) (taken, refused int) {
+func (v *victim) honest(ctx context.Context, t *testing.T) (taken, refused int) {
 	t.Helper()
 	conn, err := grpc.NewClient(v.grpc, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {

@@ -65,7 +65,7 @@ type Options struct {
 type Observer interface {
 	// Accepted: a request was stored with this many spans. It had so many bytes of protobuf. Transport is "grpc" or "http".
 	Accepted(transport string, spans, bytes int)
-	// Refused: a request was refused for a reason (docs/operations.md lists them), or with the reason "invalid" some spans of
+	// Refused: a request was refused for a reason (docs/ingest.md lists them), or with the reason "invalid" some spans of
 	// it. Spans is 0 where they were not counted, since the request was not read.
 	Refused(reason string, spans int)
 	// Repaired: n things of a kind were changed in spans that were accepted: "strings", "long_values", "deep_values",

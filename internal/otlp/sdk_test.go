@@ -17,22 +17,24 @@ import (
 
 // exporters are those of the OpenTelemetry SDK for Go, as a program sets them up.
 func exporters(r *running, headers map[string]string) map[string]func(context.Context) (sdktrace.SpanExporter, error) {
+	// Without being told it would come again after a moment.
+	soon := otlptracehttp.RetryConfig{Enabled: true, InitialInterval: time.Millisecond, MaxInterval: time.Millisecond, MaxElapsedTime: time.Minute}
 	return map[string]func(context.Context) (sdktrace.SpanExporter, error){
 		"grpc": func(ctx context.Context) (sdktrace.SpanExporter, error) {
 			return otlptracegrpc.New(ctx, otlptracegrpc.WithInsecure(), otlptracegrpc.WithEndpoint(r.GRPCAddr().String()),
-				otlptracegrpc.WithCompressor("gzip"), otlptracegrpc.WithHeaders(headers))
+				otlptracegrpc.WithCompressor("gzip"), otlptracegrpc.WithRetry(otlptracegrpc.RetryConfig(soon)), otlptracegrpc.WithHeaders(headers))
 		},
 		"http": func(ctx context.Context) (sdktrace.SpanExporter, error) {
 			return otlptracehttp.New(ctx, otlptracehttp.WithInsecure(), otlptracehttp.WithEndpoint(r.HTTPAddr().String()),
-				otlptracehttp.WithCompression(otlptracehttp.GzipCompression), otlptracehttp.WithHeaders(headers))
+				otlptracehttp.WithCompression(otlptracehttp.GzipCompression), otlptracehttp.WithRetry(soon), otlptracehttp.WithHeaders(headers))
 		},
 	}
 }
 
 // emit makes two spans and exports them.
-func emit(t *testing.T, make func(context.Context) (sdktrace.SpanExporter, error)) error {
+func emit(t *testing.T, connect func(context.Context) (sdktrace.SpanExporter, error)) error {
 	t.Helper()
-	exporter, err := make(t.Context())
+	exporter, err := connect(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

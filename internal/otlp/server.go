@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"runtime"
 	"sync"
 	"time"
 
@@ -43,9 +44,10 @@ type Server struct {
 	log     *slog.Logger
 	notice  notice
 	budget  *budget
-	// large is held while a large request is checked.
-	large    chan struct{}
-	decoders decoders
+	// checking is held while a request is checked, by as many as there are processors; checkingLarge by one large request.
+	checking, checkingLarge chan struct{}
+
+	decoders *decoders
 
 	grpc                       *grpc.Server
 	http                       *http.Server
@@ -64,8 +66,9 @@ func New(ctx context.Context, options Options, sink Sink) (*Server, error) {
 		return nil, err
 	}
 	options = options.withDefaults()
-	s := &Server{options: options, sink: sink, log: options.Log, budget: newBudget(options.InFlightBytes), large: make(chan struct{}, 1),
-		failed: make(chan error, 2)}
+	s := &Server{options: options, sink: sink, log: options.Log, budget: newBudget(options.InFlightBytes),
+		checking: make(chan struct{}, runtime.GOMAXPROCS(0)), checkingLarge: make(chan struct{}, 1),
+		decoders: newDecoders(), failed: make(chan error, 2)}
 	s.notice = notice{log: options.Log, said: map[string]time.Time{}}
 	return s, nil
 }
@@ -83,7 +86,7 @@ func (s *Server) Start(ctx context.Context) (err error) {
 		if s.grpc, err = s.newGRPC(base); err != nil {
 			return err
 		}
-		if s.grpcListener, err = s.listen(ctx, s.options.GRPC); err != nil {
+		if s.grpcListener, err = s.listen(ctx, s.options.GRPC, "--otlp-grpc"); err != nil {
 			return err
 		}
 	}
@@ -91,7 +94,7 @@ func (s *Server) Start(ctx context.Context) (err error) {
 		if s.http, err = s.newHTTP(base); err != nil {
 			return err
 		}
-		if s.httpListener, err = s.listen(ctx, s.options.HTTP); err != nil {
+		if s.httpListener, err = s.listen(ctx, s.options.HTTP, "--otlp-http"); err != nil {
 			return err
 		}
 		if s.httpListener, err = s.withTLS(base, s.httpListener); err != nil {
@@ -114,12 +117,12 @@ func (s *Server) serve(what string, listener net.Listener, serve func(net.Listen
 }
 
 // listen opens the socket of an address, once more making sure of whom it is open to: a name may mean something else by now.
-func (s *Server) listen(ctx context.Context, address string) (net.Listener, error) {
+func (s *Server) listen(ctx context.Context, address, setting string) (net.Listener, error) {
 	config := confignet.NewDefaultAddrConfig()
 	config.Transport, config.Endpoint = confignet.TransportTypeTCP, address
 	listener, err := config.Listen(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("listen for OTLP on %s: %w", address, err)
+		return nil, fmt.Errorf("listen for OTLP on %s (%s): %w", address, setting, err)
 	}
 	if tcp, ok := listener.Addr().(*net.TCPAddr); !ok || !tcp.IP.IsLoopback() {
 		if err := s.options.exposed(address); err != nil {

@@ -1,8 +1,10 @@
 package otlpwire_test
 
 import (
+	"bytes"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -120,6 +122,28 @@ func BenchmarkConverterSpan(b *testing.B) {
 				b.Fatal(err)
 			}
 			converter.Span(s)
+		}
+	}
+	perSpan(b, raw)
+}
+
+// BenchmarkConverterSpanSorted takes the spans of 20 requests in the order of their trace ids, as a flush does.
+func BenchmarkConverterSpanSorted(b *testing.B) {
+	raw := benchRequest(b)
+	var spans []otlpwire.Span
+	for range 20 {
+		for s, err := range otlpwire.Spans(raw) {
+			if err != nil {
+				b.Fatal(err)
+			}
+			spans = append(spans, *s)
+		}
+	}
+	slices.SortStableFunc(spans, func(x, y otlpwire.Span) int { return bytes.Compare(x.TraceID[:], y.TraceID[:]) })
+	var converter otlpwire.Converter
+	for n := 0; b.Loop(); n++ {
+		for i := range benchSpans {
+			converter.Span(&spans[(n*benchSpans+i)%len(spans)])
 		}
 	}
 	perSpan(b, raw)

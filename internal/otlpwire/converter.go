@@ -13,10 +13,9 @@ import (
 const (
 	// chunkBytes of text are allocated at once; a text keeps its whole chunk in memory.
 	chunkBytes = 256 << 10
-	// cacheBytes and cacheEntries bound what is remembered of resources and scopes, cacheKey the encoding of one of them.
-	cacheBytes   = 4 << 20
-	cacheEntries = 1024
-	cacheKey     = 64 << 10
+	// cacheBytes bound what is remembered of resources, and as much of scopes; an entry takes entryBytes beside its texts.
+	cacheBytes = 4 << 20
+	entryBytes = 64
 )
 
 // Converter makes span.Span out of spans in a request. The zero value is ready. It serves one goroutine and remembers the
@@ -41,22 +40,30 @@ type sharedTexts struct {
 	lossy                                bool
 }
 
-// cache remembers what was made of the same bytes.
+// cache remembers what was made of the same bytes, and of the same origin: spans in the order of their traces change between
+// resources all the time.
 type cache struct {
 	entries map[string]*sharedTexts
+	origins map[*origin]*sharedTexts
 	bytes   int
 }
 
-// put forgets everything when there is too much, which is simple, and rare with clients that mean well.
-func (c *cache) put(key []byte, value *sharedTexts) {
-	if len(key) > cacheKey {
-		return
+// put remembers an entry under its key, or only under its origin if there is no key. It forgets everything when there is too
+// much, which is simple, and rare with clients that mean well.
+func (c *cache) put(from *origin, key []byte, value *sharedTexts) {
+	size := entryBytes
+	if key != nil {
+		size += entryBytes + len(key) + len(value.attributes)
 	}
-	size := len(key) + len(value.attributes)
-	if c.bytes += size; c.entries == nil || c.bytes > cacheBytes || len(c.entries) >= cacheEntries {
-		c.entries, c.bytes = make(map[string]*sharedTexts), size
+	if c.bytes += size; c.entries == nil || c.bytes > cacheBytes {
+		c.entries, c.origins, c.bytes = make(map[string]*sharedTexts), make(map[*origin]*sharedTexts), size
 	}
-	c.entries[string(key)] = value
+	if from != nil {
+		c.origins[from] = value
+	}
+	if key != nil {
+		c.entries[string(key)] = value
+	}
 }
 
 // Span makes a span.Span, which shares no memory with the request. Its texts hold all of the span as far as JSON can say
@@ -64,11 +71,11 @@ func (c *cache) put(key []byte, value *sharedTexts) {
 // read.
 func (c *Converter) Span(s *Span) span.Span {
 	if s.resourceOrigin == nil || s.resourceOrigin != c.resourceOrigin {
-		c.resource = c.shared(&c.resources, s.Resource, s.ResourceSchemaURL, c.readResource)
+		c.resource = c.shared(&c.resources, s.resourceOrigin, s.Resource, s.ResourceSchemaURL, c.readResource)
 		c.resourceOrigin = s.resourceOrigin
 	}
 	if s.scopeOrigin == nil || s.scopeOrigin != c.scopeOrigin {
-		c.scope = c.shared(&c.scopes, s.Scope, s.ScopeSchemaURL, c.readScope)
+		c.scope = c.shared(&c.scopes, s.scopeOrigin, s.Scope, s.ScopeSchemaURL, c.readScope)
 		c.scopeOrigin = s.scopeOrigin
 	}
 	r, sc := c.resource, c.scope
@@ -91,20 +98,26 @@ func (c *Converter) Span(s *Span) span.Span {
 }
 
 // shared makes the texts of a resource or scope, or takes those that were made of the same bytes before.
-func (c *Converter) shared(from *cache, message, schemaURL []byte, read func(*sharedTexts, []byte)) *sharedTexts {
+func (c *Converter) shared(known *cache, from *origin, message, schemaURL []byte, read func(*sharedTexts, []byte)) *sharedTexts {
+	if texts := known.origins[from]; texts != nil {
+		return texts
+	}
 	c.text = append(append(c.text[:0], schemaURL...), 0)
 	if message != nil {
 		c.text = append(append(c.text, 1), message...)
 	}
-	if known := from.entries[string(c.text)]; known != nil {
-		return known
+	if texts := known.entries[string(c.text)]; texts != nil {
+		if from != nil {
+			known.put(from, nil, texts)
+		}
+		return texts
 	}
 	// That there is no message cannot be said by fields that are empty.
 	c.json.lossy = message == nil
 	made := &sharedTexts{schemaURL: string(schemaURL)}
 	read(made, message)
 	made.lossy = c.json.lossy
-	from.put(c.text, made)
+	known.put(from, c.text, made)
 	return made
 }
 

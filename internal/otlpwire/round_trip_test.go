@@ -58,7 +58,11 @@ func decode(t rapid.TB, s *span.Span) *tracepb.TracesData {
 // check runs a property on 1,000 random requests, most of which are small.
 func check(t *testing.T, property func(*rapid.T)) {
 	t.Helper()
-	for range 10 {
+	rounds := 10
+	if testing.Short() {
+		rounds = 1
+	}
+	for range rounds {
 		rapid.Check(t, property)
 	}
 }

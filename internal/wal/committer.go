@@ -52,6 +52,9 @@ func (l *Log) finish(background <-chan struct{}) {
 	}
 	<-background
 	_, err := checkpoint(context.Background(), l.writer, truncatingCheckpoint)
+	if outOfSpace(err) {
+		err = nil // the journal stays, with all that is in it, as when the process is killed
+	}
 	if err = errors.Join(err, l.disconnect(), l.unlock()); err != nil {
 		l.closeErr = fmt.Errorf("close the write-ahead log %s: %w", l.path, err)
 	}

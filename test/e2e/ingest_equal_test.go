@@ -7,14 +7,19 @@ import (
 	"compress/gzip"
 	"encoding/json"
 	"fmt"
+	"math"
 	"net/http"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/klauspost/compress/zstd"
+	"go.opentelemetry.io/collector/pdata/ptrace/ptraceotlp"
 	collector "go.opentelemetry.io/proto/otlp/collector/trace/v1"
+	commonpb "go.opentelemetry.io/proto/otlp/common/v1"
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/grpc"
 	grpcgzip "google.golang.org/grpc/encoding/gzip"
@@ -86,7 +91,7 @@ func TestEveryOTLPSpanComesOutEqual(t *testing.T) {
 	for i := range 400 {
 		request := unique(requests.Example(seed+i), uint64(i))
 		sent.add(request)
-		switch i % 4 {
+		switch i % 5 {
 		case 0:
 			r.send(c, request)
 		case 1:
@@ -97,8 +102,10 @@ func TestEveryOTLPSpanComesOutEqual(t *testing.T) {
 			if err := r.postSpans(t.Context(), request); err != nil {
 				t.Fatal(err)
 			}
+		case 3:
+			r.postPacked(request, "gzip", zipped)
 		default:
-			r.postGzip(request)
+			r.postPacked(request, "zstd", zstandard)
 		}
 		if i%150 == 0 {
 			r.flush()
@@ -130,16 +137,23 @@ func unique(request *collector.ExportTraceServiceRequest, number uint64) *collec
 	return request
 }
 
-func (r *running) postGzip(request *collector.ExportTraceServiceRequest) {
+func (r *running) postPacked(request *collector.ExportTraceServiceRequest, encoding string, pack func([]byte) []byte) {
 	r.t.Helper()
-	data, err := proto.Marshal(request)
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	got, err := r.post(r.t.Context(), bytes.NewReader(zipped(data)), "Content-Encoding", "gzip")
+	got, err := r.post(r.t.Context(), bytes.NewReader(pack(marshal(r.t, request))), "Content-Encoding", encoding)
 	if err != nil || got.code != http.StatusOK {
 		r.t.Fatalf("%d, %v, %q", got.code, err, got.body)
 	}
+}
+
+func zstandard(data []byte) []byte { return must(zstd.NewWriter(nil)).EncodeAll(data, nil) }
+
+func marshal(t *testing.T, message proto.Message) []byte {
+	t.Helper()
+	data, err := proto.Marshal(message)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
 }
 
 func zipped(data []byte) []byte {
@@ -148,6 +162,41 @@ func zipped(data []byte) []byte {
 	_, _ = w.Write(data) // into memory
 	_ = w.Close()
 	return out.Bytes()
+}
+
+// JSON, as browsers send it, has the same spans. It is made by the Collector's own encoder.
+func TestJSONComesOutEqual(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t, "")
+	r := p.ingest()
+	request := withAttributes(7, stringValue("text", "\u00fc\u2028\x00\"\\"), stringValue("empty", ""), nested(5),
+		&commonpb.KeyValue{Key: "int", Value: &commonpb.AnyValue{Value: &commonpb.AnyValue_IntValue{IntValue: math.MaxInt64}}},
+		&commonpb.KeyValue{Key: "whole", Value: &commonpb.AnyValue{Value: &commonpb.AnyValue_DoubleValue{DoubleValue: 2}}},
+		&commonpb.KeyValue{Key: "infinite", Value: &commonpb.AnyValue{Value: &commonpb.AnyValue_DoubleValue{DoubleValue: math.Inf(-1)}}},
+		&commonpb.KeyValue{Key: "bytes", Value: &commonpb.AnyValue{Value: &commonpb.AnyValue_BytesValue{BytesValue: []byte{0, 255, 1}}}},
+		&commonpb.KeyValue{Key: "yes", Value: &commonpb.AnyValue{Value: &commonpb.AnyValue_BoolValue{BoolValue: true}}})
+	s := request.ResourceSpans[0].ScopeSpans[0].Spans[0]
+	s.ParentSpanId, s.TraceState, s.Flags, s.DroppedEventsCount = s.SpanId, "a=b", 257, 3
+	s.Events = []*tracepb.Span_Event{{TimeUnixNano: math.MaxUint64, Name: "e", Attributes: []*commonpb.KeyValue{stringValue("k", "v")}}}
+	s.Links = []*tracepb.Span_Link{{TraceId: s.TraceId, SpanId: s.SpanId, TraceState: "c=d", Flags: 1}}
+	s.Status = &tracepb.Status{Code: tracepb.Status_STATUS_CODE_ERROR, Message: "no"}
+
+	same := ptraceotlp.NewExportRequest()
+	if err := same.UnmarshalProto(marshal(t, request)); err != nil {
+		t.Fatal(err)
+	}
+	text, err := same.MarshalJSON()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := r.post(t.Context(), bytes.NewReader(text), "Content-Type", "application/json")
+	if err != nil || got.code != http.StatusOK || got.header.Get("Content-Type") != "application/json" {
+		t.Fatalf("%d %q, %v", got.code, got.body, err)
+	}
+	r.end(syscall.SIGTERM)
+	sent := make(expected)
+	sent.add(request)
+	sent.assertEqual(p)
 }
 
 // assertDuckDBReads compares what DuckDB reads of the files with what they have. Times are microseconds to DuckDB.

@@ -24,7 +24,6 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	grpcgzip "google.golang.org/grpc/encoding/gzip"
-	"google.golang.org/protobuf/proto"
 )
 
 // zeros is a body that compresses to next to nothing.
@@ -49,31 +48,6 @@ func bomb(t *testing.T, n int64, compress func(io.Writer) io.WriteCloser) []byte
 		t.Fatal(err)
 	}
 	return out.Bytes()
-}
-
-func marshal(t *testing.T, message proto.Message) []byte {
-	t.Helper()
-	data, err := proto.Marshal(message)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return data
-}
-
-// withAttributes is a request with one span, which has these attributes.
-func withAttributes(number uint64, attributes ...*commonpb.KeyValue) *collector.ExportTraceServiceRequest {
-	request := spansFrom("odd", number, 1, 1)
-	request.ResourceSpans[0].ScopeSpans[0].Spans[0].Attributes = attributes
-	return request
-}
-
-// nested is a value in so many arrays.
-func nested(depth int) *commonpb.KeyValue {
-	value := &commonpb.AnyValue{Value: &commonpb.AnyValue_IntValue{IntValue: 1}}
-	for range depth {
-		value = &commonpb.AnyValue{Value: &commonpb.AnyValue_ArrayValue{ArrayValue: &commonpb.ArrayValue{Values: []*commonpb.AnyValue{value}}}}
-	}
-	return &commonpb.KeyValue{Key: "deep", Value: value}
 }
 
 func manyAttributes(n int) []*commonpb.KeyValue {
@@ -199,11 +173,12 @@ func TestHostileClients(t *testing.T) {
 	p := newPlace(t, "")
 	r := p.serve()
 	others := r.honest(1000)
-	slow := r.slowClients(100)
+	r.slowClients(200)() // half of which say that much is to come: they crowd the memory, and honest clients still go on
+	slow := r.slowClients(40)
 
-	gzipped := bomb(t, 1<<30, func(w io.Writer) io.WriteCloser { return gzip.NewWriter(w) })
-	zstandard := bomb(t, 1<<30, func(w io.Writer) io.WriteCloser { return must(zstd.NewWriter(w)) })
-	window := bomb(t, 200<<20, func(w io.Writer) io.WriteCloser { return must(zstd.NewWriter(w, zstd.WithWindowSize(64<<20))) })
+	gzipped := bomb(t, 256<<20, func(w io.Writer) io.WriteCloser { return gzip.NewWriter(w) })
+	zstandardBomb := bomb(t, 1<<30, func(w io.Writer) io.WriteCloser { return must(zstd.NewWriter(w)) })
+	window := bomb(t, 100<<20, func(w io.Writer) io.WriteCloser { return must(zstd.NewWriter(w, zstd.WithWindowSize(64<<20))) })
 	huge := marshal(t, withAttributes(1, stringValue("huge", strings.Repeat("x", 100<<20))))
 	fine := marshal(t, spansFrom("svc", 1, 20, 100))
 	of := func(data []byte) func() io.Reader { return func() io.Reader { return bytes.NewReader(data) } }
@@ -212,7 +187,7 @@ func TestHostileClients(t *testing.T) {
 	}
 
 	r.expectRefusal("a gzip bomb", http.StatusRequestEntityTooLarge, of(gzipped), "Content-Encoding", "gzip")
-	r.expectRefusal("a zstd bomb", http.StatusRequestEntityTooLarge, of(zstandard), "Content-Encoding", "zstd")
+	r.expectRefusal("a zstd bomb", http.StatusRequestEntityTooLarge, of(zstandardBomb), "Content-Encoding", "zstd")
 	r.expectRefusal("a zstd window of 64 MiB", http.StatusBadRequest, of(window), "Content-Encoding", "zstd")
 	r.expectRefusal("100 MiB", http.StatusRequestEntityTooLarge, of(huge))
 	r.expectRefusal("100 MiB of unknown length", http.StatusRequestEntityTooLarge, unsized(huge))
@@ -226,10 +201,9 @@ func TestHostileClients(t *testing.T) {
 	r.expectRefusal("no type", http.StatusUnsupportedMediaType, of(fine), "Content-Type", "")
 	r.expectRefusal("no JSON", http.StatusBadRequest, of(fine), "Content-Type", "application/json")
 	r.expectRefusal("deep JSON", http.StatusBadRequest, of([]byte(strings.Repeat(`{"resourceSpans":[`, 100_000))), "Content-Type", "application/json")
-	r.expectRefusal("values 20,000 deep", http.StatusBadRequest, of(marshal(t, withAttributes(1, nested(20_000)))))
 
 	r.expectCode("100 MiB", codes.ResourceExhausted, huge)
-	r.expectCode("a gzip bomb", codes.ResourceExhausted, make([]byte, 200<<20), grpc.UseCompressor(grpcgzip.Name))
+	r.expectCode("a gzip bomb", codes.ResourceExhausted, make([]byte, 100<<20), grpc.UseCompressor(grpcgzip.Name))
 	r.expectCode("noise", codes.InvalidArgument, []byte(noise(1, 1000)))
 	r.expectCode("half a request", codes.InvalidArgument, fine[:len(fine)-7])
 	r.expectCodeOf("metrics", codes.Unimplemented, "opentelemetry.proto.collector.metrics.v1.MetricsService", nil)
@@ -240,6 +214,7 @@ func TestHostileClients(t *testing.T) {
 		withAttributes(1, manyAttributes(1_000_000)...),
 		withAttributes(2, stringValue("long", strings.Repeat("x", 30<<20))),
 		withAttributes(3, nested(60)),
+		withAttributes(4, nested(20_000)),
 	} {
 		if err := r.postSpans(t.Context(), odd); err != nil {
 			t.Errorf("odd request %d: %v", i, err)
@@ -266,7 +241,7 @@ func TestHostileClients(t *testing.T) {
 	}
 }
 
-// assertHonestAndOdd looks for the three odd spans, cut at the limits, and those of the honest clients.
+// assertHonestAndOdd looks for the four odd spans, cut at the limits, and those of the honest clients.
 func (p place) assertHonestAndOdd(sent int) {
 	p.t.Helper()
 	rows := make(map[string]int)
@@ -284,7 +259,7 @@ func (p place) assertHonestAndOdd(sent int) {
 			if n := len(s.Attributes); n < 8<<20 || n > 8<<20+100 {
 				p.t.Errorf("of a value of 30 MiB %d bytes are kept", n)
 			}
-		case "0000000000000003":
+		case "0000000000000003", "0000000000000004":
 			if n := strings.Count(s.Attributes, "["); n == 0 || n > 32 {
 				p.t.Errorf("a value is nested %d deep", n)
 			}
@@ -297,8 +272,8 @@ func (p place) assertHonestAndOdd(sent int) {
 			p.t.Errorf("the span %s of an honest client is in %d rows", id, rows[id])
 		}
 	}
-	if len(rows) != sent+3 {
-		p.t.Errorf("the lake has %d spans, want %d", len(rows), sent+3)
+	if len(rows) != sent+4 {
+		p.t.Errorf("the lake has %d spans, want %d", len(rows), sent+4)
 	}
 }
 
@@ -320,6 +295,7 @@ func (r *running) slowClients(n int) (hangUp func()) {
 			r.t.Fatal(err)
 		}
 	}
+	time.Sleep(300 * time.Millisecond)
 	return func() {
 		for _, connection := range connections {
 			_ = connection.Close()
@@ -335,7 +311,7 @@ func TestMoreAtOnceThanFitsIntoMemory(t *testing.T) {
 	others := r.honest(1_000_000)
 	var taken, later atomic.Int64
 	var clients sync.WaitGroup
-	for i := range 12 {
+	for i := range 8 {
 		request := spansFrom("large", uint64(1+i*200), 200, 100_000) // 20 MB
 		data := marshal(t, request)
 		clients.Go(func() {
@@ -378,7 +354,7 @@ func TestMoreAtOnceThanFitsIntoMemory(t *testing.T) {
 			t.Errorf("the span %s is in %d rows", id, times)
 		}
 	}
-	if want := n + 12*200; len(rows) != want {
+	if want := n + 8*200; len(rows) != want {
 		t.Errorf("the lake has %d spans, want %d", len(rows), want)
 	}
 	p.assertSound()

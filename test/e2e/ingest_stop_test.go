@@ -55,7 +55,7 @@ func TestSpansOutliveTheProcess(t *testing.T) {
 	r := p.ingest()
 	r.send(r.dial(), spansFrom("svc", 1, 50, 10))
 	r.kill()
-	if files := p.lakeFilesIfAny(); len(files) != 0 {
+	if files := p.lakeFiles(); len(files) != 0 {
 		t.Fatalf("the test is about spans that are in no file, and there are %q", files)
 	}
 	r = p.serve()
@@ -73,15 +73,6 @@ func TestSpansOutliveTheProcess(t *testing.T) {
 	r.stop()
 	p.assertInLake(1, 50)
 	p.assertSound()
-}
-
-// lakeFilesIfAny is lakeFiles for a lake that may not be there.
-func (p place) lakeFilesIfAny() []string {
-	p.t.Helper()
-	if _, err := os.Stat(p.lake); err != nil {
-		return nil
-	}
-	return p.lakeFiles()
 }
 
 // The write-ahead log belongs to one process; a second one says which, and costs the first nothing.
@@ -266,4 +257,34 @@ func TestHealthcheck(t *testing.T) {
 			t.Errorf("%q of a server that is gone: exit code %d, %q", args, got.code, got.stderr)
 		}
 	}
+}
+
+// Who cannot start says which setting to change, and leaves no process behind that holds the log.
+func TestWhatCannotStart(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t, "")
+	taken := p.backend()
+	port := strings.TrimPrefix(taken.url, "http://")
+	unusable := filepath.Join(p.folder, "no-database")
+	if err := os.WriteFile(unusable, []byte("this is no SQLite database"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		code  int
+		names string
+		args  []string
+	}{
+		{1, "--otlp-grpc", ingestArgs("--otlp-grpc", port)},
+		{1, "--otlp-http", ingestArgs("--otlp-http", port)},
+		{1, "--ingest-listen", ingestArgs("--ingest-listen", port)},
+		{1, "--internal-listen", ingestArgs("--internal-listen", port)},
+		{2, "--memory", serveArgs("--memory", "200MB")},
+		{2, "--flush-max-rows", ingestArgs("--flush-max-rows", "0")},
+		{4, unusable, ingestArgs("--wal", unusable)},
+	} {
+		if got := newPlace(t, "").run(c.args...); got.code != c.code || !strings.Contains(got.stderr, c.names) {
+			t.Errorf("%q: exit code %d, %q, want %d and a word on %s", c.args, got.code, got.stderr, c.code, c.names)
+		}
+	}
+	taken.stop()
 }

@@ -1,9 +1,12 @@
+//go:build unix
+
 package e2e
 
 import (
 	"bytes"
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -237,9 +240,12 @@ func (p place) lakeSpans() (all []span.Span) {
 	return all
 }
 
-// lakeFiles are the files of the lake, as every reader sees them.
+// lakeFiles are the files of the lake, as every reader sees them. The lake may not be there yet.
 func (p place) lakeFiles() (paths []string) {
 	p.t.Helper()
+	if _, err := os.Stat(p.lake); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
 	err := filepath.WalkDir(p.lake, func(path string, entry fs.DirEntry, err error) error {
 		if err == nil && !entry.IsDir() && strings.HasSuffix(path, ".parquet") && !strings.HasPrefix(entry.Name(), ".") {
 			paths = append(paths, path)
@@ -323,3 +329,19 @@ func (r *running) get(path string) (code int, text string) {
 
 // grpcCode is the code of a gRPC error.
 func grpcCode(err error) codes.Code { return status.Code(err) }
+
+// withAttributes is a request with one span, which has these attributes.
+func withAttributes(number uint64, attributes ...*commonpb.KeyValue) *collector.ExportTraceServiceRequest {
+	request := spansFrom("odd", number, 1, 1)
+	request.ResourceSpans[0].ScopeSpans[0].Spans[0].Attributes = attributes
+	return request
+}
+
+// nested is a value in so many arrays.
+func nested(depth int) *commonpb.KeyValue {
+	value := &commonpb.AnyValue{Value: &commonpb.AnyValue_IntValue{IntValue: 1}}
+	for range depth {
+		value = &commonpb.AnyValue{Value: &commonpb.AnyValue_ArrayValue{ArrayValue: &commonpb.ArrayValue{Values: []*commonpb.AnyValue{value}}}}
+	}
+	return &commonpb.KeyValue{Key: "deep", Value: value}
+}
