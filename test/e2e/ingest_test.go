@@ -62,13 +62,16 @@ func freePort(t *testing.T) string {
 	for port := 20_000 + os.Getpid()%4000; port < 32_000; port++ {
 		address := fmt.Sprintf("127.0.0.1:%d", port)
 		listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", address)
-		if err != nil || !takenPorts.take(port) {
+		if err != nil {
 			continue
 		}
+		// Also one that another test has been given: it is to be free.
 		if err := listener.Close(); err != nil {
 			t.Fatal(err)
 		}
-		return address
+		if takenPorts.take(port) {
+			return address
+		}
 	}
 	t.Fatal("no port is free")
 	return ""
