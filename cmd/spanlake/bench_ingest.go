@@ -142,7 +142,9 @@ func (s *session) benchIngestPart(ctx context.Context, folder string, load *otlp
 	bar := s.newProgress()
 	send.Target, send.Progress = server.target, bar.sent(send.Requests*otlpbench.SpansPerRequest)
 	start := time.Now()
-	sent, err := load.Send(ctx, send)
+	sending, done := server.while(ctx)
+	sent, err := load.Send(sending, send)
+	done()
 	bar.finish()
 	if err != nil {
 		return part, err

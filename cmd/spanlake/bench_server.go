@@ -39,7 +39,9 @@ type benchServer struct {
 	client  *client.Client
 	process *exec.Cmd
 	log     *os.File
-	ended   chan error
+	// ended is closed when the process has ended, then exit is how.
+	ended chan struct{}
+	exit  error
 }
 
 // serverUse is what a server took from start to end.
@@ -58,7 +60,7 @@ func (s *session) startBenchServer(ctx context.Context, folder string) (*benchSe
 	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return nil, err
 	}
-	b := &benchServer{folder: folder, lake: filepath.Join(folder, "spans"), ended: make(chan error, 1)}
+	b := &benchServer{folder: folder, lake: filepath.Join(folder, "spans"), ended: make(chan struct{})}
 	db, sync := filepath.Join(folder, "index.duckdb"), "full"
 	if s.Config.WALNormal {
 		sync = "normal"
@@ -77,7 +79,10 @@ func (s *session) startBenchServer(ctx context.Context, folder string) (*benchSe
 	if err := b.process.Start(); err != nil {
 		return nil, errors.Join(err, b.log.Close())
 	}
-	go func() { b.ended <- b.process.Wait() }()
+	go func() {
+		defer close(b.ended)
+		b.exit = b.process.Wait()
+	}()
 	if err := b.connect(ctx, db); err != nil {
 		return nil, b.explain(err)
 	}
@@ -121,12 +126,24 @@ var errServerEnded = errors.New("the server ended")
 // wait waits a moment, or fails if the server has ended.
 func (b *benchServer) wait(ctx context.Context) error {
 	select {
-	case err := <-b.ended:
-		b.ended <- err
-		return errors.Join(errServerEnded, err)
+	case <-b.ended:
+		return errors.Join(errServerEnded, b.exit)
 	default:
 		return sleep(ctx, benchPoll)
 	}
+}
+
+// while is a context that ends with the server.
+func (b *benchServer) while(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	go func() {
+		select {
+		case <-b.ended:
+			cancel(errors.Join(errServerEnded, b.exit))
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, func() { cancel(nil) }
 }
 
 // settle has the server flush, and waits until all that was acknowledged is indexed. It is an error if there is less or more.
@@ -186,8 +203,7 @@ func (b *benchServer) stop() (used serverUse, err error) {
 	timer := time.NewTimer(serverStopTime)
 	defer timer.Stop()
 	select {
-	case err = <-b.ended:
-		b.ended <- err
+	case <-b.ended:
 	case <-timer.C:
 		return used, errors.Join(fmt.Errorf("the server has not ended after %s", serverStopTime), b.kill())
 	}
@@ -196,7 +212,7 @@ func (b *benchServer) stop() (used serverUse, err error) {
 	if used.peak == 0 {
 		used.peak = peakOfEnded(state)
 	}
-	return used, errors.Join(err, b.log.Close())
+	return used, errors.Join(b.exit, b.log.Close())
 }
 
 // kill ends the server if it still runs.
@@ -204,8 +220,7 @@ func (b *benchServer) kill() error {
 	if err := b.process.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return err
 	}
-	err := <-b.ended
-	b.ended <- err
+	<-b.ended
 	return nil
 }
 

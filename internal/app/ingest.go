@@ -287,9 +287,7 @@ func (i *ingest) Append(ctx context.Context, data []byte, spans int) error {
 		default:
 		}
 	}
-	if i.refusal.Swap(&refusal{time.Now(), err}) == nil {
-		i.app.Log.Error("spans are refused: clients are told to try again", "reason", refused.Reason, "error", err)
-	}
+	i.refusal.Store(&refusal{time.Now(), err}) // the receiver logs it
 	return refused
 }
 

@@ -13,6 +13,8 @@ const (
 	processBytes = 112e6
 	// bytesPerThread is what a thread of DuckDB needs to index at full speed.
 	bytesPerThread = 32e6
+	// serveBytes is the same of a process that takes spans in as well: more code, and SQLite.
+	serveBytes = 136e6
 	// ServeMemory is the least budget of a process that takes spans in and indexes them.
 	ServeMemory = 256e6
 )
@@ -43,17 +45,18 @@ func (a App) split(role Role) Split {
 	if role == Backend {
 		return SplitMemory(budget, cpus())
 	}
-	// What takes spans in has a quarter: one file's worth of spans, requests that are being read, and what is unflushed.
-	share := budget / 4
+	// Measured with `spanlake bench ingest --memory 256MB` (docs/benchmarks.md): Go's heap holds one file's worth of requests,
+	// a row group of it as text, and what is unflushed; most of what it takes beyond that is garbage, which its limit bounds.
 	s := Split{Go: budget / 2}
 	if role == Serve {
-		s = SplitMemory(budget-share, cpus())
-		s.Go += share
+		s.Go = budget * 9 / 32
+		s.DuckDB = (budget - s.Go - serveBytes) / 2
+		s.Threads = max(1, min(cpus(), int(s.DuckDB/bytesPerThread)))
 	}
 	s.Requests = budget * 2 / 5
 	// A request that has to be repaired is in memory twice.
 	s.MaxRequest = min(a.Config.MaxRequestBytes, s.Requests*2/5)
-	s.Piece, s.Hot = share/2, share/2
+	s.Piece, s.Hot = budget/20, budget/8
 	return s
 }
 

@@ -168,8 +168,8 @@ func (p *player) run(ctx context.Context, cancel context.CancelFunc, version str
 
 // unlessStopped is no error if it came from being told to stop.
 func unlessStopped(ctx context.Context, err error) error {
-	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
-		return nil
+	if ctx.Err() != nil {
+		err = nil
 	}
 	return err
 }

@@ -18,24 +18,49 @@ const (
 	partSpans, maxPartSpans = 10_000, 12_000
 	// partBytes of OTLP end a part early, since as text it is about as large again.
 	partBytes = 8 << 20
+	// chunkBytes is how much memory is taken at once for requests. What one flush has taken the next one uses again: garbage of
+	// the size of a file would keep the collector busy, whose limit is near.
+	chunkBytes = 2 << 20
 )
 
 // batch is the spans of a flush. Its memory is used again for the next one.
 type batch struct {
-	spans []otlpwire.Span
+	// used are the chunks in which requests lie, the last one with room at its end; free are those of earlier flushes.
+	used, free [][]byte
+	spans      []otlpwire.Span
 	// order has the spans by trace id, then start time, as indices.
 	order     []int32
 	converter otlpwire.Converter
 	part      []span.Span
 }
 
-// load reads the spans of requests. They stay as they lie in the requests.
+// keep copies the data of a request.
+func (b *batch) keep(data []byte) []byte {
+	last := len(b.used) - 1
+	if last < 0 || cap(b.used[last])-len(b.used[last]) < len(data) {
+		var chunk []byte
+		switch n := len(b.free) - 1; {
+		case len(data) > chunkBytes:
+			chunk = make([]byte, 0, len(data))
+		case n >= 0:
+			chunk, b.free = b.free[n], b.free[:n]
+		default:
+			chunk = make([]byte, 0, chunkBytes)
+		}
+		b.used, last = append(b.used, chunk), last+1
+	}
+	begin := len(b.used[last])
+	b.used[last] = append(b.used[last], data...)
+	return b.used[last][begin:]
+}
+
+// load reads the spans of requests.
 func (b *batch) load(requests iter.Seq2[span.Request, error]) error {
 	for request, err := range requests {
 		if err != nil {
 			return err
 		}
-		for s, err := range otlpwire.Spans(request.Data) {
+		for s, err := range otlpwire.Spans(b.keep(request.Data)) {
 			if err != nil {
 				return fmt.Errorf("request %x of the write-ahead log: %w", request.ID, err)
 			}
@@ -105,8 +130,15 @@ func (b *batch) partEnd(order []int32) int {
 	return len(order)
 }
 
-// forget lets go of the requests, and of what was needed for one of unusual size.
+// forget lets go of the requests, and of the memory of those that were of unusual size.
 func (b *batch) forget() {
+	for _, chunk := range b.used {
+		if cap(chunk) == chunkBytes {
+			b.free = append(b.free, chunk[:0])
+		}
+	}
+	clear(b.used)
+	b.used = b.used[:0]
 	clear(b.spans)
 	clear(b.part[:cap(b.part)])
 	b.spans, b.order = b.spans[:0], b.order[:0]

@@ -32,7 +32,7 @@ type Log interface {
 	SetPath(ctx context.Context, flush int64, path string) error
 	// Published says that the file is there.
 	Published(ctx context.Context, flush int64) error
-	// Requests yields those from first to last in order.
+	// Requests yields those from first to last in order. The memory of their data is used again for the next one.
 	Requests(ctx context.Context, first, last span.RequestID) iter.Seq2[span.Request, error]
 }
 

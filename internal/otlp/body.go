@@ -10,7 +10,7 @@ import (
 const (
 	// transportBytes are held for a request as long as it is read, for what the transport keeps of it: the flow-control
 	// window and one chunk (grpc.go), or the buffers of net/http.
-	transportBytes = 2 * chunkBytes
+	transportBytes = windowBytes + chunkBytes
 	// chunkBytes is how much is asked of the transport at once.
 	chunkBytes = 64 << 10
 	// firstBytes is the first buffer when nobody says how long the request is; it doubles from there.

@@ -20,8 +20,9 @@ import (
 const (
 	// maxStreams is how many requests one connection may send at the same time.
 	maxStreams = 64
-	// windowBytes is how much of a request a client may send before it is read. It is the least that gRPC allows.
-	windowBytes = 64 << 10
+	// windowBytes is how much of a request a client may send before it is read. With 64 KiB, the least that gRPC allows, the
+	// updates of the window cost 0.2 µs a span.
+	windowBytes = 256 << 10
 	// frameBuffer is how much is read of a connection at once.
 	frameBuffer = 16 << 10
 	// headerBytes bounds the headers of a request.

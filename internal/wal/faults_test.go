@@ -112,7 +112,7 @@ func FuzzDecode(f *testing.F) {
 		if rawBytes > 1<<20 {
 			rawBytes >>= 20 // a length that is damaged in both places is taken for true, and takes memory
 		}
-		data, err := decode(&stored{packed: packed, rawBytes: rawBytes, crc: crc})
+		data, err := decode(&stored{packed: packed, rawBytes: rawBytes, crc: crc}, nil)
 		if err == nil && (int64(len(data)) != rawBytes || int64(checksum(data)) != crc) {
 			t.Errorf("%d bytes with checksum %d, want %d and %d", len(data), checksum(data), rawBytes, crc)
 		}

@@ -37,14 +37,18 @@ type stored struct {
 
 // Requests are those from first to last, both included, in order. Those that are released meanwhile may be missing. A request
 // that is damaged is set aside and yielded as a *DamagedError, and the rest follows; any other error ends them.
+//
+// The memory of Data is used again for the next request: who keeps it copies it.
 func (l *Log) Requests(ctx context.Context, first, last span.RequestID) iter.Seq2[span.Request, error] {
 	return func(yield func(span.Request, error) bool) {
 		next, end := keyOf(first), keyOf(last)
+		var buffer []byte
 		for next <= end {
 			part, readErr := l.part(ctx, next, end)
 			for i := range part {
 				next = part[i].key + 1
-				r, err := l.unpack(ctx, &part[i])
+				r, err := l.unpack(ctx, &part[i], buffer)
+				buffer = r.Data
 				if !yield(r, err) || err != nil && !isDamaged(err) {
 					return
 				}
@@ -104,9 +108,9 @@ func (l *Log) part(ctx context.Context, first, last int64) (part []stored, err e
 	return part, rows.Err()
 }
 
-// unpack makes a request of a row, or sets it aside.
-func (l *Log) unpack(ctx context.Context, s *stored) (span.Request, error) {
-	data, err := decode(s)
+// unpack makes a request of a row, its data in the buffer if it is large enough, or sets it aside.
+func (l *Log) unpack(ctx context.Context, s *stored, buffer []byte) (span.Request, error) {
+	data, err := decode(s, buffer)
 	if err != nil {
 		return span.Request{}, l.setAside(ctx, s.key, &s.request, s.rawBytes, err)
 	}
@@ -121,12 +125,12 @@ var (
 	errRow      = errors.New("the columns are not what was written")
 )
 
-func decode(s *stored) ([]byte, error) {
+func decode(s *stored, buffer []byte) ([]byte, error) {
 	// Before memory is taken for what damaged bytes say.
 	if n, err := s2.DecodedLen(s.packed); err != nil || int64(n) != s.rawBytes {
 		return nil, errors.Join(errLength, err)
 	}
-	data, err := s2.Decode(nil, s.packed)
+	data, err := s2.Decode(buffer[:cap(buffer)], s.packed)
 	if err != nil {
 		return nil, err
 	}

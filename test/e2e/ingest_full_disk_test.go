@@ -128,13 +128,13 @@ func TestAFullDiskWhileSpansAreTakenIn(t *testing.T) {
 			r := start(p)
 			c := r.tries()
 			c.send(10, 10)
-			var refused, flushFailed, takenWhileFull int
+			var refused, flushFailed int
 			for _, size := range []uint64{1, 6_000, 40_000, 90_000, 200_000, 600_000, 1_500_000} {
 				c.send(100, 3000) // 300 kB that do not compress
 				r.room(size)
 				before := c.refused
 				for range 3 {
-					takenWhileFull += c.send(10, 500)
+					c.send(10, 500)
 				}
 				if refused += c.refused - before; c.refused == before+6 { // one that was taken would say that all is well again
 					if code, text := r.get("/readyz"); code != http.StatusServiceUnavailable || !strings.Contains(text, "refused") {
@@ -148,7 +148,7 @@ func TestAFullDiskWhileSpansAreTakenIn(t *testing.T) {
 					t.Fatalf("with files of %d bytes at most: %v", size, err)
 				}
 				t.Logf("with files of %d bytes at most: %d requests refused, flushed %+v, %v", size, c.refused-before, flushed, err)
-				takenWhileFull += c.send(10, 500)
+				c.send(10, 500)
 				r.room(0)
 				if c.send(10, 10) != 2 {
 					t.Errorf("when there is room again spans are refused\n%s", r.stderr)
@@ -161,9 +161,8 @@ func TestAFullDiskWhileSpansAreTakenIn(t *testing.T) {
 					t.Fatalf("%s", r.stderr)
 				}
 			}
-			if refused == 0 || flushFailed == 0 || takenWhileFull == 0 {
-				t.Errorf("%d requests were refused, %d flushes failed, %d requests were taken while the disk was full: none of it may be 0",
-					refused, flushFailed, takenWhileFull)
+			if refused == 0 || flushFailed == 0 {
+				t.Errorf("%d requests were refused and %d flushes failed: neither may be 0", refused, flushFailed)
 			}
 			if log := r.stderr.String(); !strings.Contains(log, "spans are refused") || !strings.Contains(log, "cannot be moved into the lake") {
 				t.Errorf("the log does not say what is wrong\n%s", log)
