@@ -31,6 +31,40 @@ type reading struct {
 	// encoding is how it is compressed, "" if it is not.
 	encoding string
 	decoders *decoders
+	spare    spare
+}
+
+// spare are buffers of requests that have been stored, for those that come: they are large, and as garbage they would keep
+// the collector busy, which has little room under a memory limit.
+type spare chan []byte
+
+const (
+	// spareBuffers are kept, spareBytes is the most that one of them has.
+	spareBuffers = 4
+	spareBytes   = 2 << 20
+)
+
+// take is an empty buffer of that size, or a somewhat larger one.
+func (s spare) take(size int64) []byte {
+	select {
+	case buffer := <-s:
+		if n := int64(cap(buffer)); size <= n && n <= 4*size {
+			return buffer
+		}
+	default:
+	}
+	return make([]byte, 0, size)
+}
+
+// give keeps a buffer that nobody uses anymore.
+func (s spare) give(buffer []byte) {
+	if cap(buffer) > spareBytes || cap(buffer) < firstBytes {
+		return
+	}
+	select {
+	case s <- buffer[:0]:
+	default:
+	}
 }
 
 // read receives a request within its share of the memory, the limit and the time. Open returns the bytes as they come, and
@@ -74,10 +108,10 @@ func (r *reading) readAll(ctx context.Context, plain io.Reader) ([]byte, error) 
 	if r.length > 0 {
 		size = min(r.length, trustedBytes)
 	}
-	if err := r.share.take(ctx, size); err != nil {
+	buffer := r.spare.take(size)
+	if err := r.share.take(ctx, int64(cap(buffer))); err != nil {
 		return nil, err
 	}
-	buffer := make([]byte, 0, size)
 	var beyond [1]byte
 	for idle := 0; ; {
 		into := buffer[len(buffer):cap(buffer)]

@@ -145,7 +145,7 @@ type messageStream interface {
 
 // readMessage receives the one message of a request.
 func (s *Server) readMessage(ctx context.Context, one *share, messages messageStream) ([]byte, error) {
-	r := reading{share: one, limit: s.options.MaxRequestBytes, decoders: s.decoders}
+	r := reading{share: one, limit: s.options.MaxRequestBytes, decoders: s.decoders, spare: s.spare}
 	return r.read(ctx, s.options.ReadTimeout, func() (io.Reader, error) {
 		var header [5]byte // gRPC over HTTP/2: one byte that is 1 if the message is compressed, and its length
 		if err := messages.ReadMessageHeader(header[:]); err != nil {

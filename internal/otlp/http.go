@@ -150,7 +150,7 @@ func contentType(r *http.Request) string {
 
 // readBody receives the body of a request.
 func (s *Server) readBody(r *http.Request, one *share) ([]byte, error) {
-	receiving := reading{share: one, limit: s.options.MaxRequestBytes, decoders: s.decoders, encoding: r.Header.Get("Content-Encoding")}
+	receiving := reading{share: one, limit: s.options.MaxRequestBytes, decoders: s.decoders, spare: s.spare, encoding: r.Header.Get("Content-Encoding")}
 	return receiving.read(r.Context(), s.options.ReadTimeout, func() (io.Reader, error) {
 		if r.ContentLength > receiving.limit {
 			return nil, errTooLarge(receiving.limit)

@@ -57,6 +57,7 @@ func (s *Server) store(ctx context.Context, from *share, data []byte) (otlpwire.
 	if err := s.sink.Append(ctx, clean, report.Accepted); err != nil {
 		return report, s.refusalOf(err)
 	}
+	s.spare.give(data)
 	return report, nil
 }
 

@@ -32,7 +32,7 @@ const (
 // Sink stores spans.
 type Sink interface {
 	// Append stores a request: data is a protobuf TracesData message with so many spans. When it returns nil they are durable.
-	// Data belongs to the sink. An error that is a *span.RefusedError says why there is no room now; all others, too, have
+	// Data belongs to the sink until then, and for good if there is an error. An error that is a *span.RefusedError says why there is no room now; all others, too, have
 	// the client send the spans again. It must return soon after ctx ends.
 	Append(ctx context.Context, data []byte, spans int) error
 }
@@ -48,6 +48,7 @@ type Server struct {
 	checking, checkingLarge chan struct{}
 
 	decoders *decoders
+	spare    spare
 
 	grpc                       *grpc.Server
 	http                       *http.Server
@@ -68,7 +69,7 @@ func New(ctx context.Context, options Options, sink Sink) (*Server, error) {
 	options = options.withDefaults()
 	s := &Server{options: options, sink: sink, log: options.Log, budget: newBudget(options.InFlightBytes),
 		checking: make(chan struct{}, runtime.GOMAXPROCS(0)), checkingLarge: make(chan struct{}, 1),
-		decoders: newDecoders(), failed: make(chan error, 2)}
+		decoders: newDecoders(), spare: make(spare, spareBuffers), failed: make(chan error, 2)}
 	s.notice = notice{log: options.Log, said: map[string]time.Time{}}
 	return s, nil
 }

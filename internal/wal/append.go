@@ -1,6 +1,7 @@
 package wal
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"database/sql"
@@ -28,7 +29,7 @@ type pending struct {
 	data   []byte
 	spans  int
 	crc    uint32
-	packed *[]byte // belongs to Log.buffers
+	packed []byte
 	done   chan error
 }
 
@@ -45,15 +46,13 @@ func (l *Log) Append(ctx context.Context, data []byte, spans int) error {
 	if err != nil {
 		return err
 	}
-	size := int64(len(*p.packed)) + rowOverhead
+	size := int64(len(p.packed)) + rowOverhead
 	if err := l.room(size); err != nil {
-		l.buffers.Put(p.packed)
 		return err
 	}
 	l.queued.Add(size)
 	if err := l.handOver(ctx, p); err != nil {
 		l.queued.Add(-size)
-		l.buffers.Put(p.packed)
 		return err
 	}
 	select {
@@ -69,18 +68,19 @@ func (l *Log) pack(ctx context.Context, data []byte, spans int) (*pending, error
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+	var scratch []byte
 	select {
-	case l.compressing <- struct{}{}:
+	case scratch = <-l.compressing:
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	defer func() { <-l.compressing }()
-	buffer, ok := l.buffers.Get().(*[]byte)
-	if !ok {
-		buffer = new([]byte)
+	scratch = s2.Encode(scratch[:cap(scratch)], data)
+	packed := bytes.Clone(scratch) // a quarter of what is set aside for the worst case
+	if cap(scratch) > maxScratch {
+		scratch = nil
 	}
-	*buffer = s2.Encode((*buffer)[:cap(*buffer)], data)
-	return &pending{data: data, spans: spans, crc: checksum(data), packed: buffer, done: make(chan error, 1)}, nil
+	l.compressing <- scratch
+	return &pending{data: data, spans: spans, crc: checksum(data), packed: packed, done: make(chan error, 1)}, nil
 }
 
 // checksum is what says that data is what was written: CRC-32C, which processors compute.
@@ -130,12 +130,12 @@ func (l *Log) room(size int64) error {
 
 // batch takes what waits, beginning with p, into one commit.
 func (l *Log) batch(p *pending) []*pending {
-	batch, bytes := []*pending{p}, len(*p.packed)
-	for len(batch) < maxBatchRequests && bytes < maxBatchBytes {
+	batch, total := []*pending{p}, len(p.packed)
+	for len(batch) < maxBatchRequests && total < maxBatchBytes {
 		select {
 		case p := <-l.queue:
 			batch = append(batch, p)
-			bytes += len(*p.packed)
+			total += len(p.packed)
 		default:
 			return batch
 		}
@@ -157,11 +157,11 @@ func (l *Log) commit(batch []*pending) {
 			now := time.Now()
 			key = nextKey(key, now)
 			r := span.Request{ID: newID(key), Received: now, Spans: p.spans, Data: p.data}
-			if _, err := tx.ExecContext(ctx, insertSQL, key, r.ID[:], now.UnixNano(), p.spans, len(p.data), int64(p.crc), *p.packed); err != nil {
+			if _, err := tx.ExecContext(ctx, insertSQL, key, r.ID[:], now.UnixNano(), p.spans, len(p.data), int64(p.crc), p.packed); err != nil {
 				return err
 			}
 			requests[i] = r
-			size += int64(len(*p.packed)) + rowOverhead
+			size += int64(len(p.packed)) + rowOverhead
 		}
 		return nil
 	})
@@ -171,8 +171,7 @@ func (l *Log) commit(batch []*pending) {
 		l.announce(key, requests)
 	}
 	for _, p := range batch {
-		l.queued.Add(-int64(len(*p.packed)) - rowOverhead)
-		l.buffers.Put(p.packed)
+		l.queued.Add(-int64(len(p.packed)) - rowOverhead)
 		p.done <- err
 	}
 }

@@ -22,6 +22,8 @@ const (
 	readers = 4
 	// queueLength is how many requests wait for the committer before Append waits to hand over its own.
 	queueLength = 1024
+	// maxScratch is the largest buffer that is kept for compressing.
+	maxScratch = 4 << 20
 )
 
 // Sync says what an acknowledged request survives.
@@ -71,8 +73,7 @@ type Log struct {
 	queue       chan *pending
 	jobs        chan job
 	checkpoints chan struct{}
-	compressing chan struct{} // as many as compress at a time
-	buffers     sync.Pool     // of *[]byte, for compressing
+	compressing chan []byte // as many buffers as compress at a time
 	// closing says that the log takes nothing more. sending is held, for reading, while something is handed to the committer.
 	closing chan struct{}
 	closed  sync.Once
@@ -133,8 +134,11 @@ func Open(ctx context.Context, o Options) (*Log, error) {
 	l := &Log{
 		opts: o, log: o.Log, path: path, checkpointBytes: checkpointBytes, keepFree: keepFree,
 		queue: make(chan *pending, queueLength), jobs: make(chan job), checkpoints: make(chan struct{}, 1),
-		compressing: make(chan struct{}, runtime.GOMAXPROCS(0)),
+		compressing: make(chan []byte, runtime.GOMAXPROCS(0)),
 		closing:     make(chan struct{}), done: make(chan struct{}),
+	}
+	for range cap(l.compressing) {
+		l.compressing <- nil
 	}
 	if o.MaxBytes > 0 {
 		l.checkpointBytes = min(l.checkpointBytes, o.MaxBytes/8)
