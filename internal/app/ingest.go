@@ -120,7 +120,7 @@ func (a App) newFlusher(role Role, log flush.Log, store flush.Hot, observer flus
 		return nil, err
 	}
 	c := a.Config
-	return flush.New(log, files{writer}, store, flush.Options{Spans: c.FlushMaxRows, Bytes: c.FlushMaxBytes, PieceBytes: a.split(role).Piece,
+	return flush.New(log, files{writer}, store, flush.Options{Spans: c.FlushMaxRows, Bytes: min(c.FlushMaxBytes, a.split(role).Piece),
 		MaxAge: c.FlushMaxAge, MinSpans: int64(c.FlushMinRows), Interval: c.FlushInterval, Observer: observer, Log: a.Log}), nil
 }
 
@@ -247,17 +247,36 @@ func (e *crowdedError) Error() string {
 		"lower --flush-max-rows (FLUSH_MAX_ROWS)", humanize.Bytes(uint64(e.used)), humanize.Bytes(uint64(e.limit)))
 }
 
-// room tells whether there is memory to show further spans as unflushed. It grows with them if they cannot be flushed.
-func (i *ingest) room() error {
-	if used, limit := i.store.MemoryBytes(), i.app.split(i.role).Hot; used > limit {
-		return &crowdedError{used, limit}
+const (
+	// roomTime is how long a request waits for memory before it is refused: clients that send faster than spans can be flushed
+	// are slowed down rather than sent away.
+	roomTime = time.Second
+	// roomPoll is how often it looks.
+	roomPoll = 5 * time.Millisecond
+)
+
+// room waits for memory to show further spans as unflushed: it grows with them if they are not flushed as fast as they come.
+func (i *ingest) room(ctx context.Context) error {
+	limit := i.app.split(i.role).Hot
+	for until := time.Now().Add(roomTime); ; {
+		used := i.store.MemoryBytes()
+		if used <= limit {
+			return nil
+		}
+		if time.Now().After(until) {
+			return &crowdedError{used, limit}
+		}
+		select {
+		case <-time.After(roomPoll):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
-	return nil
 }
 
 // Append keeps a request: it is durable and visible when Append returns nil.
 func (i *ingest) Append(ctx context.Context, data []byte, spans int) error {
-	err := i.room()
+	err := i.room(ctx)
 	if err == nil {
 		err = i.log.Append(ctx, data, spans)
 	}
@@ -277,7 +296,7 @@ func (i *ingest) Append(ctx context.Context, data []byte, spans int) error {
 	case errors.As(err, &full):
 		refused.Reason = string(full.Reason)
 	case errors.As(err, &crowded):
-		refused.Reason = "memory"
+		refused.Reason, refused.RetryAfter = "memory", roomTime
 	case errors.Is(err, wal.ErrClosed):
 		refused.Reason = "stopping"
 	}

@@ -28,7 +28,7 @@ type Split struct {
 	// Go is a soft limit of Go's heap in bytes.
 	Go int64
 	// Requests is what OTLP requests may take until they are stored, MaxRequest the largest one, uncompressed. Piece is how
-	// much OTLP goes into one file.
+	// much OTLP goes into one file at most, since that is in memory.
 	// Hot is what unflushed spans may take, beside what is in the log.
 	Requests, MaxRequest, Piece, Hot int64
 }
@@ -56,7 +56,7 @@ func (a App) split(role Role) Split {
 	s.Requests = budget * 2 / 5
 	// A request that has to be repaired is in memory twice.
 	s.MaxRequest = min(a.Config.MaxRequestBytes, s.Requests*2/5)
-	s.Piece, s.Hot = budget/20, budget/8
+	s.Piece, s.Hot = budget/16, budget/16
 	return s
 }
 

@@ -20,7 +20,7 @@ const (
 	partBytes = 8 << 20
 	// chunkBytes is how much memory is taken at once for requests. What one flush has taken the next one uses again: garbage of
 	// the size of a file would keep the collector busy, whose limit is near.
-	chunkBytes = 2 << 20
+	chunkBytes = 4 << 20
 )
 
 // batch is the spans of a flush. Its memory is used again for the next one.

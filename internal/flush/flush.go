@@ -69,11 +69,10 @@ const (
 
 // Options say when spans are flushed. All must be given but Observer and Log.
 type Options struct {
-	// Spans and Bytes (of OTLP) are when a flush is due, and how much goes into one file.
+	// Spans and Bytes (of OTLP) are when a flush is due, and how much goes into one file: so much is in memory while it is
+	// written.
 	Spans int
 	Bytes int64
-	// PieceBytes bounds what one file is made of, whatever Bytes says: it is in memory while the file is written.
-	PieceBytes int64
 	// MaxAge is when spans are flushed though they are few, MinSpans how few they may be for that: fewer wait ten times as long.
 	MaxAge   time.Duration
 	MinSpans int64
@@ -308,7 +307,7 @@ func (f *Flusher) finish(ctx context.Context) (sum span.Flushed, err error) {
 
 // one flushes the oldest requests; more is false if there were none.
 func (f *Flusher) one(ctx context.Context) (flush span.Flush, done span.Flushed, more bool, err error) {
-	flush, more, err = f.log.BeginFlush(ctx, f.opts.Spans, min(f.opts.Bytes, f.opts.PieceBytes))
+	flush, more, err = f.log.BeginFlush(ctx, f.opts.Spans, f.opts.Bytes)
 	if err != nil || !more {
 		return flush, done, false, err
 	}
