@@ -1,10 +1,11 @@
 package app
 
 // #include <malloc.h>
-// static void keep_large_blocks_apart(int threshold, int trim) {
+// static void limit_malloc(int threshold, int trim, int arenas) {
 // #ifdef __GLIBC__
 // 	mallopt(M_MMAP_THRESHOLD, threshold);
 // 	mallopt(M_TRIM_THRESHOLD, trim);
+// 	mallopt(M_ARENA_MAX, arenas);
 // #endif
 // }
 import "C"
@@ -16,7 +17,9 @@ const (
 	largeBlock = 1 << 20
 	// keptBlocks is how much free memory a heap keeps at its end: as much as glibc itself comes to when it is left alone.
 	keptBlocks = 8 << 20
+	// heaps is how many there are for all threads: each keeps free memory of its own (8 for a processor, left alone).
+	heaps = 2
 )
 
-// limitMalloc makes C libraries give large blocks back.
-func limitMalloc() { C.keep_large_blocks_apart(largeBlock, keptBlocks) }
+// limitMalloc makes C libraries give memory back.
+func limitMalloc() { C.limit_malloc(largeBlock, keptBlocks, heaps) }

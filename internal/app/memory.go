@@ -14,7 +14,7 @@ const (
 	// bytesPerThread is what a thread of DuckDB needs to index at full speed.
 	bytesPerThread = 32e6
 	// serveBytes is the same of a process that takes spans in as well: more code, and SQLite.
-	serveBytes = 136e6
+	serveBytes = 132e6
 	// ServeMemory is the least budget of a process that takes spans in and indexes them.
 	ServeMemory = 256e6
 )
@@ -49,14 +49,14 @@ func (a App) split(role Role) Split {
 	// a row group of it as text, and what is unflushed; most of what it takes beyond that is garbage, which its limit bounds.
 	s := Split{Go: budget / 2}
 	if role == Serve {
-		s.Go = budget * 9 / 32
+		s.Go = budget * 21 / 64
 		s.DuckDB = (budget - s.Go - serveBytes) / 2
 		s.Threads = max(1, min(cpus(), int(s.DuckDB/bytesPerThread)))
 	}
 	s.Requests = budget * 2 / 5
 	// A request that has to be repaired is in memory twice.
 	s.MaxRequest = min(a.Config.MaxRequestBytes, s.Requests*2/5)
-	s.Piece, s.Hot = budget/16, budget/16
+	s.Piece, s.Hot = budget*3/64, budget*3/64
 	return s
 }
 
