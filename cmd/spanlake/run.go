@@ -82,7 +82,8 @@ func Run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	if err := root.ExecuteContext(ctx); err != nil {
-		if ctx.Err() != nil {
+		// A server is meant to be stopped: what it says then is about something else.
+		if stopped := (*serverError)(nil); ctx.Err() != nil && !errors.As(err, &stopped) {
 			hint := ""
 			if errors.Is(err, errGoesOn) {
 				hint = errGoesOn.Error() + ": "
@@ -93,6 +94,11 @@ func Run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	}
 	return nil
 }
+
+// serverError is an error of a command that runs until it is stopped.
+type serverError struct{ error }
+
+func (e *serverError) Unwrap() error { return e.error }
 
 func newRoot() *cobra.Command {
 	root := &cobra.Command{

@@ -47,6 +47,9 @@ func roleCommand(role app.Role, cmd *cobra.Command) *cobra.Command {
 		if err := s.here(cmd); err != nil {
 			return err
 		}
+		if role.TakesIn() && s.Config.OTLPGRPC == "" && s.Config.OTLPHTTP == "" {
+			return fmt.Errorf("--otlp-grpc and --otlp-http are both off, so no span could come in: %w", helpError{cmd})
+		}
 		out := &printer{w: s.stdout}
 		err = s.Run(cmd.Context(), role, version(), func(at app.Addresses) {
 			if at.OTLPGRPC != "" {
@@ -67,7 +70,10 @@ func roleCommand(role app.Role, cmd *cobra.Command) *cobra.Command {
 		if err == nil && out.err != nil {
 			err = fmt.Errorf("print the address: %w", out.err)
 		}
-		return err
+		if err != nil {
+			return &serverError{err}
+		}
+		return nil
 	}
 	return cmd
 }

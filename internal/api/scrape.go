@@ -221,6 +221,7 @@ func (g gauges) collectIngest(gauge func(name, help string, value float64)) {
 	gauge("wal_oldest_age_seconds", "Age of the oldest span that is in no file of the lake yet, 0 if there is none.", age)
 	gauge("hot_spans", "Spans that are shown as unflushed.", float64(g.ingest.HotSpans))
 	gauge("hot_published_spans", "Spans that are shown as unflushed, though they are in files, since these are not known to be indexed.", float64(g.ingest.PublishedSpans))
+	gauge("hot_expired_spans", "Spans that have been let go though nobody said that their files are indexed, since the server started.", float64(g.ingest.ExpiredSpans))
 	gauge("flush_failures", "Failed flushes in a row.", float64(g.ingest.FlushFailures))
 	refusing := 0.0
 	if g.ingest.Refusing != "" {

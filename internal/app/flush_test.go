@@ -10,12 +10,15 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/spanlake/spanlake/internal/config"
+	"github.com/spanlake/spanlake/internal/flush"
+	"github.com/spanlake/spanlake/internal/lake"
 	"github.com/spanlake/spanlake/internal/otlpwire"
 	"github.com/spanlake/spanlake/internal/span"
 	"github.com/spanlake/spanlake/internal/testkit"
@@ -282,5 +285,53 @@ func TestNamesOfFiles(t *testing.T) {
 				t.Errorf("%s is not in the folder of the day on which it was written", path)
 			}
 		}
+	}
+}
+
+// Rows, bytes and age make a flush due; age waits for enough spans, though not for ever.
+func TestWhenAFlushIsDue(t *testing.T) {
+	t.Parallel()
+	never := flush.Options{Spans: 1e9, Bytes: 1e18, MaxAge: time.Hour, MinSpans: 0, Interval: 10 * time.Millisecond}
+	for name, c := range map[string]struct {
+		change func(*flush.Options)
+		due    bool
+	}{
+		"nothing":                  {func(*flush.Options) {}, false},
+		"rows":                     {func(o *flush.Options) { o.Spans = 30 }, true},
+		"not enough rows":          {func(o *flush.Options) { o.Spans = 31 }, false},
+		"bytes":                    {func(o *flush.Options) { o.Bytes = 100 }, true},
+		"age":                      {func(o *flush.Options) { o.MaxAge = time.Millisecond }, true},
+		"age of few spans":         {func(o *flush.Options) { o.MaxAge, o.MinSpans = 20*time.Second, 31 }, false},
+		"ten times the age of few": {func(o *flush.Options) { o.MaxAge, o.MinSpans = time.Millisecond, 31 }, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFlushing(t, nil)
+			f.process(t, func(log *wal.Log) {
+				f.append(t, log, 0, 3)
+				writer, err := lake.NewWriter(f.lake.Root)
+				if err != nil {
+					t.Fatal(err)
+				}
+				o := never
+				c.change(&o)
+				flusher := flush.New(logOf{log, f.app.Log}, files{writer}, nobody{}, o)
+				ctx, cancel := context.WithCancel(t.Context())
+				var running sync.WaitGroup
+				running.Go(func() { flusher.Run(ctx) })
+				defer running.Wait()
+				defer cancel()
+				flusher.Appended()
+				for until := time.Now().Add(5 * time.Second); c.due && log.Backlog().Requests > 0 && time.Now().Before(until); {
+					time.Sleep(5 * time.Millisecond)
+				}
+				if !c.due {
+					time.Sleep(100 * time.Millisecond)
+				}
+				if flushed := log.Backlog().Requests == 0; flushed != c.due {
+					t.Errorf("flushed: %v, want %v", flushed, c.due)
+				}
+			})
+		})
 	}
 }

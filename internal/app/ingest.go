@@ -1,12 +1,16 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
+	"os"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/dustin/go-humanize"
@@ -55,6 +59,9 @@ func (a App) openIngest(ctx context.Context, role Role, metrics *api.Metrics) (*
 		return nil, &config.Error{Source: "--memory (SPANLAKE_MEMORY)", Value: humanize.Bytes(uint64(max(c.Memory, 0))),
 			Allowed: "at least 256MB for a process that takes spans in and indexes them"}
 	}
+	if err := checkLake(c.Lake); err != nil {
+		return nil, err
+	}
 	metrics.Ingest()
 	i := &ingest{app: a, role: role, crowded: make(chan struct{}, 1)}
 	receiver, err := a.newReceiver(ctx, role, i, metrics)
@@ -69,6 +76,15 @@ func (a App) openIngest(ctx context.Context, role Role, metrics *api.Metrics) (*
 		return nil, errors.Join(err, i.log.Close(context.WithoutCancel(ctx)))
 	}
 	return i, nil
+}
+
+// checkLake refuses a lake that spans could never be moved into. One that is not there yet is made by the first flush.
+func checkLake(path string) error {
+	info, err := os.Stat(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) || err == nil && !info.IsDir() {
+		return fmt.Errorf("--lake (JUNJO_SPAN_STORAGE_PATH): %w", cmp.Or(err, error(&fs.PathError{Op: "open folder", Path: path, Err: syscall.ENOTDIR})))
+	}
+	return nil
 }
 
 // openLog opens the write-ahead log.
@@ -329,7 +345,7 @@ func (i *ingest) IngestStatus(ctx context.Context) (span.IngestStatus, error) {
 	grpc, http := i.addresses()
 	status := span.IngestStatus{OTLPGRPC: grpc, OTLPHTTP: http, WALBytes: stats.LiveBytes, DamagedRequests: stats.Damaged,
 		UnflushedRequests: stats.Requests, UnflushedSpans: stats.Spans, UnflushedBytes: stats.Bytes,
-		HotSpans: shown.Spans, PublishedSpans: shown.PublishedSpans}
+		HotSpans: shown.Spans, PublishedSpans: shown.PublishedSpans, ExpiredSpans: i.store.Expired()}
 	if !stats.Oldest.IsZero() {
 		status.OldestUnflushed = &stats.Oldest
 	}

@@ -16,8 +16,9 @@ const (
 	// partSpans is how many spans make a row group, and so how many there are as text at a time: as many as the writer of
 	// the lake likes best, and up to maxPartSpans for a trace to stay in one of them.
 	partSpans, maxPartSpans = 10_000, 12_000
-	// partBytes of OTLP end a part early, since as text it is about as large again.
-	partBytes = 8 << 20
+	// partBytes of OTLP end a part early, since as text it is about as large again. Resource and scope count with each span,
+	// which has a copy of them if its columns cannot say all of it.
+	partBytes = 16 << 20
 	// chunkBytes is how much memory is taken at once for requests. What one flush has taken the next one uses again: garbage of
 	// the size of a file would keep the collector busy, whose limit is near.
 	chunkBytes = 4 << 20
@@ -123,7 +124,8 @@ func (b *batch) partEnd(order []int32) int {
 		if n >= partSpans && len(order) > maxPartSpans && (n == maxPartSpans || b.spans[i].TraceID != b.spans[order[n-1]].TraceID) {
 			return n
 		}
-		if size += len(b.spans[i].Span); size > partBytes && n > 0 {
+		s := &b.spans[i]
+		if size += len(s.Span) + len(s.Resource) + len(s.Scope); size > partBytes && n > 0 {
 			return n
 		}
 	}

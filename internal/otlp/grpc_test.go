@@ -21,6 +21,7 @@ import (
 	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/spanlake/spanlake/internal/apikey"
 	"github.com/spanlake/spanlake/internal/otlpwire"
@@ -132,6 +133,9 @@ func TestGRPCRefusals(t *testing.T) {
 	r := start(t, func(o *Options) { o.MaxRequestBytes = limit })
 	conn := r.dial(t)
 	zeros := bytes.Repeat([]byte{0}, limit+1)
+	// Spans of two bytes each, in one ScopeSpans of one ResourceSpans.
+	many := protowire.AppendBytes([]byte{2<<3 | 2}, bytes.Repeat([]byte{2<<3 | 2, 0}, maxRequestSpans+1))
+	many = protowire.AppendBytes([]byte{1<<3 | 2}, many)
 	for name, tc := range map[string]struct {
 		data    []byte
 		options []grpc.CallOption
@@ -140,6 +144,7 @@ func TestGRPCRefusals(t *testing.T) {
 	}{
 		"broken protobuf":        {[]byte("\xff\xff\xff"), nil, codes.InvalidArgument, "protobuf"},
 		"text":                   {[]byte("hello, world"), nil, codes.InvalidArgument, "protobuf"},
+		"too many spans":         {many, nil, codes.ResourceExhausted, "100001 spans"},
 		"too large":              {zeros, nil, codes.ResourceExhausted, "1.0 MiB"},
 		"too large, compressed":  {zeros, []grpc.CallOption{grpc.UseCompressor("gzip")}, codes.ResourceExhausted, "1.0 MiB"},
 		"too large in zstd":      {zeros, []grpc.CallOption{grpc.UseCompressor("zstd")}, codes.ResourceExhausted, "1.0 MiB"},

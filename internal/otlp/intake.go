@@ -14,6 +14,10 @@ import (
 // largeBytes is from where on requests are checked one at a time: a copy, if something has to be changed, is large as well.
 const largeBytes = 4 << 20
 
+// maxRequestSpans is how many spans a request may have. Each takes memory until it is flushed, however small it is: 64 MiB of
+// the smallest ones are two million. Exporters send 512 at a time (OTEL_BSP_MAX_EXPORT_BATCH_SIZE), Collectors 8,192.
+const maxRequestSpans = 100_000
+
 // answer makes the response to a request in protobuf that has been read.
 func (s *Server) answer(ctx context.Context, transport string, from *share, data []byte) (ptraceotlp.ExportResponse, *refusal) {
 	response := ptraceotlp.NewExportResponse()
@@ -49,6 +53,9 @@ func (s *Server) store(ctx context.Context, from *share, data []byte) (otlpwire.
 	clean, report, err := s.clean(ctx, data)
 	if err != nil {
 		return otlpwire.Report{}, s.refusalOf(err)
+	}
+	if n := report.Accepted + report.Rejected; n > maxRequestSpans {
+		return report, errTooManySpans(n)
 	}
 	from.shrink(int64(cap(clean)))
 	if report.Accepted == 0 {

@@ -1,6 +1,7 @@
 package otlp
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -42,7 +43,7 @@ func (s *shelf) Append(ctx context.Context, data []byte, spans int) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.requests = append(s.requests, data)
+	s.requests = append(s.requests, bytes.Clone(data)) // it is used again
 	s.spans += spans
 	return nil
 }

@@ -79,6 +79,11 @@ func errTooLarge(limit int64) *refusal {
 		text: fmt.Sprintf("the request has more than %s after decompression: send the spans in smaller requests", humanize.IBytes(uint64(limit)))}
 }
 
+func errTooManySpans(n int) *refusal {
+	return &refusal{reason: "too_large", code: codes.ResourceExhausted, http: http.StatusRequestEntityTooLarge,
+		text: fmt.Sprintf("the request has %d spans, and %d are the most: send them in smaller requests", n, maxRequestSpans)}
+}
+
 // errNeedsMore is for a request that would not fit even if it were alone.
 func errNeedsMore(needed, limit int64) *refusal {
 	return &refusal{reason: "too_large", code: codes.ResourceExhausted, http: http.StatusRequestEntityTooLarge,

@@ -18,6 +18,8 @@ type IngestStatus struct {
 	// HotSpans are shown as unflushed, PublishedSpans those among them that are in files of the lake and not known to be indexed.
 	HotSpans       int64 `json:"hot_spans"`
 	PublishedSpans int64 `json:"published_spans"`
+	// ExpiredSpans are those that have been let go though nobody said that their files are indexed, since the server started.
+	ExpiredSpans int64 `json:"expired_spans"`
 	// WALBytes is the size of the write-ahead log on disk.
 	WALBytes int64 `json:"wal_bytes"`
 	// DamagedRequests are set aside in the write-ahead log, since the disk gave back other bytes than were written.
