@@ -53,12 +53,13 @@ free_port() {
   done
 }
 
-# installed FOLDER LIST makes sure that FOLDER is what LIST asks for: `install_into FOLDER` is called if it is not.
+# installed FOLDER LIST makes sure that FOLDER is what LIST asks for: `install_into FOLDER` is called if it is not. It fails if
+# that fails, as without a network.
 installed() {
   if ! cmp -s "$2" "$1/installed"; then
     rm -rf "$1"
     mkdir -p "$1"
-    install_into "$1"
+    install_into "$1" || return
     cp "$2" "$1/installed" # at the end: what was interrupted is not taken for whole
   fi
 }
@@ -72,11 +73,14 @@ elif ! python3 -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 
   echo "skipped: Python: python3 is older than 3.10 or has no venv"
 else
   install_into() {
-    python3 -m venv "$1/venv"
+    python3 -m venv "$1/venv" &&
     "$1/venv/bin/pip" install --quiet --disable-pip-version-check --no-deps -r "$here/requirements.txt"
   }
-  installed "$cache/python" "$here/requirements.txt"
-  python=$cache/python/venv/bin/python
+  if installed "$cache/python" "$here/requirements.txt"; then
+    python=$cache/python/venv/bin/python
+  else
+    echo "skipped: Python: its packages cannot be installed"
+  fi
 fi
 
 if ! command -v node >/dev/null || ! command -v npm >/dev/null; then
@@ -87,11 +91,14 @@ elif [ -z "$python" ]; then
   echo "skipped: JavaScript: no Python to read the Parquet files with"
 else
   install_into() {
-    cp "$here/package.json" "$here/package-lock.json" "$1/"
+    cp "$here/package.json" "$here/package-lock.json" "$1/" &&
     (cd "$1" && npm ci --silent --no-audit --no-fund --ignore-scripts)
   }
-  installed "$cache/javascript" "$here/package-lock.json"
-  node=node
+  if installed "$cache/javascript" "$here/package-lock.json"; then
+    node=node
+  else
+    echo "skipped: JavaScript: its packages cannot be installed"
+  fi
 fi
 
 if ! command -v go >/dev/null; then
@@ -99,8 +106,11 @@ if ! command -v go >/dev/null; then
 else
   telemetrygen=$cache/telemetrygen-$telemetrygen_version/telemetrygen
   if [ ! -x "$telemetrygen" ]; then
-    GOBIN=$(dirname "$telemetrygen") GOFLAGS=-buildvcs=false \
-      go install "github.com/open-telemetry/opentelemetry-collector-contrib/cmd/telemetrygen@$telemetrygen_version"
+    if ! GOBIN=$(dirname "$telemetrygen") GOFLAGS=-buildvcs=false \
+      go install "github.com/open-telemetry/opentelemetry-collector-contrib/cmd/telemetrygen@$telemetrygen_version"; then
+      echo "skipped: telemetrygen: it cannot be installed"
+      telemetrygen=
+    fi
   fi
 fi
 
