@@ -256,7 +256,6 @@ func TestFlushThatCannotBeDone(t *testing.T) {
 		i.note(note)
 		i.flush().fails(exitLocked, i.wal, pid)
 	}
-	other.of("flush").fails(exitFailure, "flush")
 	if err := log.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -286,6 +285,16 @@ func TestFlushThatCannotBeDone(t *testing.T) {
 		if err := os.Remove(path); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// A server of another role says so, rather than which path it does not have.
+func TestServersOfAnotherRole(t *testing.T) {
+	i := newIngesting(t)
+	taking, indexing := i.start(i.args("ingest")...), i.backend()
+	indexing.of("flush").fails(exitFailure, indexing.url, "`spanlake serve` and `spanlake ingest` take spans in")
+	for _, command := range []string{"services", "files", "failed", "verify", "sql SHOW", "index", "retry --all"} {
+		taking.of(strings.Fields(command)...).fails(exitFailure, taking.url, "`spanlake serve` and `spanlake backend` have an index")
 	}
 }
 
