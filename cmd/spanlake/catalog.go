@@ -45,10 +45,10 @@ func (s *session) withCatalog(ctx context.Context, readOnly bool, work func(api.
 	return err
 }
 
-// errHere says that a command works on the index in its own process only.
-var errHere = errors.New("works on the index itself, so no backend can be asked to do it: leave --server (SPANLAKE_SERVER) out")
+// errHere says that a command works in its own process only.
+var errHere = errors.New("does its work itself, so no server can be asked to do it: leave --server (SPANLAKE_SERVER) out")
 
-// here refuses --server for a command that cannot ask a backend.
+// here refuses --server for a command that cannot ask a server.
 func (s *session) here(cmd *cobra.Command) error {
 	if s.Config.Server == "" {
 		return nil

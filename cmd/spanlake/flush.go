@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
@@ -53,7 +51,7 @@ func (s *session) flush(ctx context.Context) (span.Flushed, error) {
 		return flushAt(ctx, s.Config.Server, "")
 	}
 	// Opened it would be made, to no purpose.
-	if _, err := os.Stat(s.Config.WAL); errors.Is(err, fs.ErrNotExist) {
+	if !wal.Exists(s.Config.WAL) {
 		return span.Flushed{}, nil
 	}
 	flushed, err := s.FlushHere(ctx)

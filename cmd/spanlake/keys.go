@@ -36,6 +36,9 @@ func newKeysCreateCommand() *cobra.Command {
 			"  OTEL_EXPORTER_OTLP_HEADERS=\"authorization=Bearer $(spanlake keys create ci)\" ...",
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := apikey.CheckName(args[0]); err != nil {
+				return fmt.Errorf("%w: %w", err, helpError{cmd})
+			}
 			s, err := newSession(cmd)
 			if err != nil {
 				return err

@@ -120,6 +120,9 @@ func decode[T any](t *testing.T, text string) T {
 var (
 	took   = regexp.MustCompile(` in [0-9.]+[mµ]?s \([0-9,]+ spans/s`)
 	memory = regexp.MustCompile(`[0-9.]+ [kMG]B at most in memory`)
+	port   = regexp.MustCompile(`127\.0\.0\.1:[0-9]+`)
+	prefix = regexp.MustCompile(`sl_[a-z2-7]{8}`)
+	when   = regexp.MustCompile(`20[0-9]{2}-[0-9]{2}-[0-9]{2}T[0-9:]{8}Z`)
 )
 
 // stable is an output without what differs from one run to the next.

@@ -141,7 +141,7 @@ func (k *Keys) Verify(key string) (name string, ok bool) {
 
 // Create makes a key and returns it. It is not stored and cannot be shown again.
 func (k *Keys) Create(name string) (string, error) {
-	if err := checkName(name); err != nil {
+	if err := CheckName(name); err != nil {
 		return "", err
 	}
 	random := make([]byte, keyBytes)
@@ -264,8 +264,8 @@ func (k *Keys) look() error {
 	return nil
 }
 
-// checkName refuses names that a terminal or a log would not show as they are.
-func checkName(name string) error {
+// CheckName refuses names of keys that a terminal or a log would not show as they are.
+func CheckName(name string) error {
 	strange := func(r rune) bool { return !unicode.IsPrint(r) }
 	if name == "" || len(name) > maxName || !utf8.ValidString(name) || strings.TrimSpace(name) != name || strings.ContainsFunc(name, strange) {
 		return fmt.Errorf("the name of a key has 1 to %d bytes, all of them printable, and no space at its ends", maxName)

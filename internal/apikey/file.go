@@ -93,7 +93,7 @@ func parse(text []byte) (*document, error) {
 	names := map[string]bool{}
 	for i := range stored.Keys {
 		one := &stored.Keys[i]
-		if err := checkName(one.Name); err != nil {
+		if err := CheckName(one.Name); err != nil {
 			return nil, fmt.Errorf("is damaged: key %d: %w", i+1, err)
 		}
 		if n, err := hex.Decode(one.sum[:], []byte(one.Hash)); len(one.Hash) != hex.EncodedLen(sha256.Size) || err != nil || n != sha256.Size {

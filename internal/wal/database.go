@@ -77,6 +77,16 @@ func openDB(path string, sync Sync, readOnly bool, journalLimit int64, connectio
 	return db
 }
 
+// Exists tells whether there is a log at path, or at least the journal of one, which is for Open to refuse.
+func Exists(path string) bool {
+	for _, file := range []string{path, path + "-wal"} {
+		if _, err := os.Stat(file); !errors.Is(err, fs.ErrNotExist) {
+			return true
+		}
+	}
+	return false
+}
+
 // prepareFolder makes the folder of the log, durable, and looks that nothing is there which SQLite would throw away.
 func prepareFolder(path string) error {
 	if err := makeFolder(filepath.Dir(path)); err != nil {

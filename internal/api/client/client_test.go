@@ -99,6 +99,18 @@ func TestAnAnswerOfSomebodyElse(t *testing.T) {
 	}
 }
 
+// A server that is asked for what only another role has is not taken for a broken one.
+func TestAServerOfAnotherRole(t *testing.T) {
+	c := answering(t, "", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", wire.ProblemType)
+		w.WriteHeader(http.StatusNotFound)
+		send(w, `{"status":404,"detail":"there is no /api/v1/flush"}`)
+	})
+	if _, err := c.Flush(t.Context()); !errors.Is(err, client.ErrOtherRole) {
+		t.Errorf("Flush() = %v, want ErrOtherRole", err)
+	}
+}
+
 func broken(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", wire.ProblemType)
 	w.WriteHeader(http.StatusInternalServerError)

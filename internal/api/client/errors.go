@@ -3,6 +3,7 @@ package client
 import (
 	"errors"
 	"fmt"
+	"net/http"
 
 	"github.com/spanlake/spanlake/internal/api/wire"
 	"github.com/spanlake/spanlake/internal/span"
@@ -11,6 +12,10 @@ import (
 // ErrOtherInstance says that the process which answers is not the one that has the index.
 var ErrOtherInstance = errors.New("another process answers there than the one that has the index: it may have been started again, so try once more")
 
+// ErrOtherRole says that the process which answers has not what it is asked for.
+var ErrOtherRole = errors.New("does not do this: `spanlake serve` and `spanlake backend` have an index, " +
+	"`spanlake serve` and `spanlake ingest` take spans in")
+
 // UnreachableError says that nobody answers.
 type UnreachableError struct {
 	URL string
@@ -18,7 +23,7 @@ type UnreachableError struct {
 }
 
 func (e *UnreachableError) Error() string {
-	return fmt.Sprintf("nobody answers at %s: %v: check that `spanlake backend` runs and listens there", e.URL, e.Err)
+	return fmt.Sprintf("nobody answers at %s: %v: check that `spanlake serve`, `spanlake ingest` or `spanlake backend` listens there", e.URL, e.Err)
 }
 
 func (e *UnreachableError) Unwrap() error { return e.Err }
@@ -45,8 +50,11 @@ func (e *ServerError) Unwrap() error {
 // problem is the error that the index would have returned, as far as there is one.
 func (c *Client) problem(p wire.Problem) error {
 	err := &ServerError{URL: c.base.String(), Problem: p}
-	if p.Type == wire.TypeQuery {
+	switch {
+	case p.Type == wire.TypeQuery:
 		return &span.QueryError{Err: err}
+	case p.Type == "" && p.Status == http.StatusNotFound:
+		return fmt.Errorf("%s %w", err.URL, ErrOtherRole)
 	}
 	return err
 }
