@@ -13,8 +13,9 @@ const (
 	processBytes = 112e6
 	// bytesPerThread is what a thread of DuckDB needs to index at full speed.
 	bytesPerThread = 32e6
-	// serveBytes is the same of a process that takes spans in as well: more code, and SQLite.
-	serveBytes = 132e6
+	// serveBytes is the same of a process that takes spans in as well, beside the share of Go: less, since DuckDB takes small files
+	// in there. With less than 40 MB DuckDB can neither verify a lake of some hundred files nor read a whole file in SQL.
+	serveBytes = 92e6
 	// ServeMemory is the least budget of a process that takes spans in and indexes them.
 	ServeMemory = 256e6
 )

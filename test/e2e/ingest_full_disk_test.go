@@ -292,7 +292,7 @@ func TestADiskWithTooLittleFree(t *testing.T) {
 	if code, _ := r.get("/healthz"); code != http.StatusOK {
 		t.Errorf("/healthz is %d: there is no use in a restart", code)
 	}
-	if log := r.stderr.String(); strings.Count(log, "level=ERROR") != 1 || !strings.Contains(log, "--min-free-disk") {
+	if log := r.stderr.String(); strings.Count(log, "level=WARN") != 1 || !strings.Contains(log, "--min-free-disk") {
 		t.Errorf("it logs, of one thing that is wrong,\n%s", log)
 	}
 	_, metrics := r.get("/metrics")
