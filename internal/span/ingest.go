@@ -18,7 +18,8 @@ type IngestStatus struct {
 	// HotSpans are shown as unflushed, PublishedSpans those among them that are in files of the lake and not known to be indexed.
 	HotSpans       int64 `json:"hot_spans"`
 	PublishedSpans int64 `json:"published_spans"`
-	// WALBytes is the size of the write-ahead log on disk.
+	// WALBytes is what counts against the bound of the write-ahead log: its pages in use and its journal, compressed. The file may be
+	// larger by pages that are free.
 	WALBytes int64 `json:"wal_bytes"`
 	// DamagedRequests are set aside in the write-ahead log, since the disk gave back other bytes than were written.
 	DamagedRequests int64 `json:"damaged_requests"`
