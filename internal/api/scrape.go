@@ -212,7 +212,7 @@ func (g gauges) collectIngest(gauge func(name, help string, value float64)) {
 	gauge("wal_requests", "Requests in the write-ahead log that are in no file of the lake yet.", float64(g.ingest.UnflushedRequests))
 	gauge("wal_spans", "Spans in the write-ahead log that are in no file of the lake yet.", float64(g.ingest.UnflushedSpans))
 	gauge("wal_data_bytes", "Uncompressed OTLP in the write-ahead log that is in no file of the lake yet.", float64(g.ingest.UnflushedBytes))
-	gauge("wal_size_bytes", "Size of the write-ahead log on disk, which --max-wal-size bounds.", float64(g.ingest.WALBytes))
+	gauge("wal_size_bytes", "What counts against --max-wal-size: the pages of the write-ahead log that are in use, and its journal.", float64(g.ingest.WALBytes))
 	gauge("wal_damaged_requests", "Requests that are set aside in the write-ahead log, since the disk gave back other bytes than were written.", float64(g.ingest.DamagedRequests))
 	age := 0.0
 	if g.ingest.OldestUnflushed != nil {
@@ -227,5 +227,5 @@ func (g gauges) collectIngest(gauge func(name, help string, value float64)) {
 	if g.ingest.Refusing != "" {
 		refusing = 1
 	}
-	gauge("ingest_refusing", "Whether all requests are refused at present (1), since disk or write-ahead log are full.", refusing)
+	gauge("ingest_refusing", "Whether requests are refused at present (1), since the disk, the write-ahead log or the memory for hot spans is full.", refusing)
 }

@@ -53,6 +53,7 @@ type Server struct {
 	grpc                       *grpc.Server
 	http                       *http.Server
 	grpcListener, httpListener net.Listener
+	grpcConnections            *connections
 	failed                     chan error
 	serving                    sync.WaitGroup
 
@@ -103,7 +104,8 @@ func (s *Server) Start(ctx context.Context) (err error) {
 		}
 	}
 	if s.grpc != nil {
-		s.serving.Go(func() { s.serve("gRPC", s.grpcListener, s.grpc.Serve) })
+		s.grpcConnections = newConnections(s.grpcListener)
+		s.serving.Go(func() { s.serve("gRPC", s.grpcConnections, s.grpc.Serve) })
 	}
 	if s.http != nil {
 		s.serving.Go(func() { s.serve("HTTP", s.httpListener, s.http.Serve) })
@@ -202,6 +204,9 @@ func (s *Server) Shutdown(ctx context.Context) {
 		case <-ended:
 		case <-time.After(answerTime):
 		}
+	}
+	if s.grpcConnections != nil { // it has started
+		s.grpcConnections.closeAll()
 	}
 	if s.grpc != nil {
 		s.grpc.Stop()

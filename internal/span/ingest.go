@@ -20,7 +20,8 @@ type IngestStatus struct {
 	PublishedSpans int64 `json:"published_spans"`
 	// ExpiredSpans are those that have been let go though nobody said that their files are indexed, since the server started.
 	ExpiredSpans int64 `json:"expired_spans"`
-	// WALBytes is the size of the write-ahead log on disk.
+	// WALBytes is what counts against the bound of the write-ahead log: its pages in use and its journal, compressed. The file may be
+	// larger by pages that are free.
 	WALBytes int64 `json:"wal_bytes"`
 	// DamagedRequests are set aside in the write-ahead log, since the disk gave back other bytes than were written.
 	DamagedRequests int64 `json:"damaged_requests"`

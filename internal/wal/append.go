@@ -7,6 +7,7 @@ import (
 	"database/sql"
 	"encoding/binary"
 	"hash/crc32"
+	"sync/atomic"
 	"time"
 
 	"github.com/klauspost/compress/s2"
@@ -31,6 +32,8 @@ type pending struct {
 	crc    uint32
 	packed []byte
 	done   chan error
+	// decided is set by whoever comes first: the committer that takes the request, or Append that gives it up.
+	decided atomic.Bool
 }
 
 // Append makes a request durable: data is a protobuf TracesData message with so many spans, and belongs to the log from now on.
@@ -59,8 +62,13 @@ func (l *Log) Append(ctx context.Context, data []byte, spans int) error {
 	case err := <-p.done:
 		return err
 	case <-ctx.Done():
-		return ctx.Err()
 	}
+	if p.decided.CompareAndSwap(false, true) {
+		// Nobody accounts for its memory any more, and a disk that stalls makes many clients give up and send the same again.
+		p.data, p.packed = nil, nil
+		l.queued.Add(-size)
+	}
+	return ctx.Err()
 }
 
 // pack compresses a request, in the goroutine of its caller so that the committer only writes.
@@ -128,23 +136,29 @@ func (l *Log) room(size int64) error {
 	return nil
 }
 
-// batch takes what waits, beginning with p, into one commit.
-func (l *Log) batch(p *pending) []*pending {
-	batch, total := []*pending{p}, len(p.packed)
-	for len(batch) < maxBatchRequests && total < maxBatchBytes {
-		select {
-		case p := <-l.queue:
+// batch takes what waits, beginning with p, into one commit. What was given up is left out, so that there may be nothing.
+func (l *Log) batch(p *pending) (batch []*pending) {
+	for total := 0; ; {
+		if p.decided.CompareAndSwap(false, true) {
 			batch = append(batch, p)
 			total += len(p.packed)
+		}
+		if len(batch) == maxBatchRequests || total >= maxBatchBytes {
+			return batch
+		}
+		select {
+		case p = <-l.queue:
 		default:
 			return batch
 		}
 	}
-	return batch
 }
 
 // commit makes requests durable, tells Committed, and lets Append return.
 func (l *Log) commit(batch []*pending) {
+	if len(batch) == 0 {
+		return
+	}
 	requests := make([]span.Request, len(batch))
 	l.mu.Lock()
 	key := l.counters.lastKey

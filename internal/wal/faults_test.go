@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -129,5 +130,44 @@ func TestOnlyTheFirstFailureIsNews(t *testing.T) {
 		if got := s.begin(tc.err); got != tc.news {
 			t.Errorf("%d: %v is news: %v", i, tc.err, got)
 		}
+	}
+}
+
+// A disk that stalls: clients give up and send the same again, and what they gave up must neither stay in memory nor be kept.
+func TestWhatIsGivenUpWhileItWaitsIsNotKept(t *testing.T) {
+	f := newFixture(t)
+	busy, release := make(chan struct{}), make(chan struct{})
+	var stalled sync.WaitGroup
+	stalled.Go(func() {
+		f.must(f.do(context.Background(), func() error {
+			close(busy)
+			<-release
+			return nil
+		}))
+	})
+	<-busy
+	for range 3 {
+		ctx, cancel := context.WithCancel(t.Context())
+		before := len(f.queue)
+		var waiting sync.WaitGroup
+		waiting.Go(func() {
+			if err := f.Append(ctx, message(1, 1000), 1); !errors.Is(err, context.Canceled) {
+				t.Errorf("got %v", err)
+			}
+		})
+		for len(f.queue) == before {
+			time.Sleep(time.Millisecond)
+		}
+		cancel()
+		waiting.Wait()
+	}
+	if n := f.queued.Load(); n != 0 {
+		t.Errorf("%d bytes count as waiting", n)
+	}
+	close(release)
+	stalled.Wait()
+	f.append(2, 3, 1000)
+	if got := f.spans(); !slices.Equal(got, numbers(2, 3)) {
+		t.Errorf("there are %v", got)
 	}
 }
