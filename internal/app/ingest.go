@@ -216,7 +216,9 @@ func (a App) FlushHere(ctx context.Context) (flushed span.Flushed, err error) {
 func (i *ingest) drain(ctx context.Context, running *sync.WaitGroup) {
 	ctx, cancel := context.WithTimeout(ctx, stopFlushTime)
 	defer cancel()
-	i.receiver.Shutdown(ctx)
+	receiving, stop := context.WithTimeout(ctx, stopReceiveTime)
+	i.receiver.Shutdown(receiving)
+	stop()
 	running.Wait()
 	flushed, err := i.flusher.Drain(ctx)
 	if err != nil {

@@ -47,6 +47,9 @@ const (
 	// stopFlushTime comes on top where spans are taken in: those that arrived are moved into the lake. Together they stay
 	// below the 10 seconds that container engines wait.
 	stopFlushTime = 4500 * time.Millisecond
+	// stopReceiveTime of that is for requests that are under way. Whoever is slow, or has connected and says nothing, must not
+	// take the time from the flush: exporters send again.
+	stopReceiveTime = time.Second
 )
 
 // Run plays a role until ctx ends, which is no error. listening is called once, with where clients reach it.

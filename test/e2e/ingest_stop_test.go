@@ -3,6 +3,8 @@
 package e2e
 
 import (
+	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -46,6 +48,28 @@ func TestStoppingFlushes(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Whoever has connected and says nothing, or stops half-way, does not keep the others' spans from being flushed.
+func TestStoppingFlushesWhateverClientsDo(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t, "")
+	r := p.ingest()
+	for _, said := range []string{"", "POST /v1/traces HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{"} {
+		for _, address := range []string{r.grpc, r.http} {
+			conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", address)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = conn.Close() })
+			if _, err := io.WriteString(conn, said); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	r.send(r.dial(), spansFrom("svc", 1, 50, 10))
+	r.end(syscall.SIGTERM)
+	p.assertInLake(1, 50)
 }
 
 // While nobody is there, spans stay in the log. What takes them in next shows and flushes them.
