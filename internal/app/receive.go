@@ -17,7 +17,7 @@ func (a App) newReceiver(ctx context.Context, role Role, sink otlp.Sink, observe
 		return nil, fmt.Errorf("--keys-file (SPANLAKE_KEYS_FILE): %w", err)
 	}
 	if split.MaxRequest < c.MaxRequestBytes {
-		a.Log.Warn("requests may not be as large as they are allowed to be, for that needs more --memory", "max_request_size",
+		a.Log.Warn("requests may not be as large as --max-request-size allows: that takes more --memory, or a larger --max-wal-size", "max_request_size",
 			split.MaxRequest, "allowed", c.MaxRequestBytes, "memory", c.Memory)
 	}
 	return otlp.New(ctx, otlp.Options{

@@ -48,6 +48,9 @@ func (s *Store) MemoryBytes() int64 {
 	return n
 }
 
+// tellEvery is how often it is logged that spans are let go: where no backend runs, each file is.
+const tellEvery = 10 * time.Minute
+
 // size is what is held for a file.
 type size struct{ spans, bytes int64 }
 
@@ -62,7 +65,14 @@ func (s *Store) expire(ctx context.Context) (time.Duration, error) {
 	}
 	s.mu.Lock()
 	s.expired += left.spans
+	tell := time.Since(s.told) > tellEvery
+	if tell {
+		s.told = time.Now()
+	}
 	s.mu.Unlock()
+	if !tell {
+		return next, nil
+	}
 	s.logger.Warn("let go of published spans that nobody has said to be indexed: is a backend running?",
 		"files", len(paths), "spans", left.spans, "kept_for", s.opts.KeepPublished, "bound_spans", s.opts.KeepSpans, "bound_bytes", s.opts.KeepBytes)
 	return next, nil
@@ -83,7 +93,10 @@ func (s *Store) overdue(now time.Time) (paths []string, held size, next time.Dur
 	next = s.opts.KeepPublished
 	for _, f := range s.files {
 		age := now.Sub(f.at)
-		if age < s.opts.KeepPublished && all.spans-held.spans <= s.opts.KeepSpans && all.bytes-held.bytes <= s.opts.KeepBytes {
+		switch many := all.spans-held.spans > s.opts.KeepSpans || all.bytes-held.bytes > s.opts.KeepBytes; {
+		case many && age < s.opts.Grace:
+			return paths, held, s.opts.Grace - age
+		case !many && age < s.opts.KeepPublished:
 			return paths, held, s.opts.KeepPublished - age
 		}
 		paths = append(paths, f.path)

@@ -28,6 +28,9 @@ type Options struct {
 	// KeepSpans and KeepBytes bound how many published spans, and how many bytes of their requests in the write-ahead log, wait for
 	// that. Defaults: 1,000,000 spans (some 70 MB of memory) and 1 GiB.
 	KeepSpans, KeepBytes int64
+	// Grace is how long spans stay after their file was published whatever their number: an index that follows has it by then.
+	// Default: 5 seconds.
+	Grace time.Duration
 	// Logger is where it says what an operator wants to know; nil for nowhere.
 	Logger *slog.Logger
 }
@@ -36,6 +39,7 @@ func (o Options) orDefaults() Options {
 	o.KeepPublished = cmp.Or(o.KeepPublished, 10*time.Minute)
 	o.KeepSpans = cmp.Or(o.KeepSpans, 1_000_000)
 	o.KeepBytes = cmp.Or(o.KeepBytes, 1<<30)
+	o.Grace = cmp.Or(o.Grace, 5*time.Second)
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -55,6 +59,8 @@ type Store struct {
 	files  []*file // those published first before others
 	// expired is how many spans went by a bound.
 	expired int64
+	// told is when it was last logged.
+	told time.Time
 
 	// releasing holds a token while files are being released.
 	releasing chan struct{}
