@@ -54,9 +54,10 @@ func (a App) split(role Role) Split {
 		s.DuckDB = (budget - s.Go - serveBytes) / 2
 		s.Threads = max(1, min(cpus(), int(s.DuckDB/bytesPerThread)))
 	}
-	s.Requests = budget / 3
-	// A request that has to be repaired is in memory twice; one that does not compress is for a moment twice in the log.
-	s.MaxRequest = min(a.Config.MaxRequestBytes, s.Requests*2/5, a.Config.MaxWALSize/4)
+	s.Requests = budget * 2 / 5
+	// A request that has to be repaired is in memory twice, and others come beside it; one that does not compress is for a
+	// moment twice in the log.
+	s.MaxRequest = min(a.Config.MaxRequestBytes, s.Requests/3, a.Config.MaxWALSize/4)
 	s.Piece, s.Hot = budget*3/64, budget*3/64
 	return s
 }

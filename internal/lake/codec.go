@@ -11,8 +11,8 @@ import (
 const (
 	// compressionLevel is the fastest: the next one saves 6 % of the bytes and takes 20 % more time for the whole of writing.
 	compressionLevel = 1
-	// windowBytes is how far back zstd looks for repeats: as far as a page is long, for pages are compressed one by one.
-	windowBytes = 1 << 20
+	// windowBytes is how far back zstd looks for repeats: twice what a page aims at, for pages are compressed one by one.
+	windowBytes = 2 * pageBytes
 	// encoders is how many pages can be compressed at the same time; others wait.
 	encoders = 2
 )

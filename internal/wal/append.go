@@ -83,9 +83,11 @@ func (l *Log) pack(ctx context.Context, data []byte, spans int) (*pending, error
 		return nil, ctx.Err()
 	}
 	scratch = s2.Encode(scratch[:cap(scratch)], data)
-	packed := bytes.Clone(scratch) // a quarter of what is set aside for the worst case
+	packed := scratch
 	if cap(scratch) > maxScratch {
 		scratch = nil
+	} else {
+		packed = bytes.Clone(scratch) // a quarter of what is set aside for the worst case
 	}
 	l.compressing <- scratch
 	return &pending{data: data, spans: spans, crc: checksum(data), packed: packed, done: make(chan error, 1)}, nil
