@@ -27,6 +27,16 @@ func newKeysCommand() *cobra.Command {
 	return cmd
 }
 
+// newKeysSession opens the keys.
+func newKeysSession(cmd *cobra.Command) (*session, *apikey.Keys, error) {
+	s, err := newSession(cmd)
+	if err != nil {
+		return nil, nil, err
+	}
+	keys, err := apikey.New(s.Config.KeysFile, nil, s.Log)
+	return s, keys, err
+}
+
 func newKeysCreateCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "create NAME",
@@ -39,11 +49,7 @@ func newKeysCreateCommand() *cobra.Command {
 			if err := apikey.CheckName(args[0]); err != nil {
 				return fmt.Errorf("%w: %w", err, helpError{cmd})
 			}
-			s, err := newSession(cmd)
-			if err != nil {
-				return err
-			}
-			keys, err := apikey.New(s.Config.KeysFile, nil, s.Log)
+			s, keys, err := newKeysSession(cmd)
 			if err != nil {
 				return err
 			}
@@ -76,11 +82,7 @@ func newKeysListCommand() *cobra.Command {
 			"  spanlake keys list --json",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			s, err := newSession(cmd)
-			if err != nil {
-				return err
-			}
-			keys, err := apikey.New(s.Config.KeysFile, nil, s.Log)
+			s, keys, err := newKeysSession(cmd)
 			if err != nil {
 				return err
 			}
@@ -110,11 +112,7 @@ func newKeysRevokeCommand() *cobra.Command {
 		Example: "  spanlake keys revoke my-agent",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			s, err := newSession(cmd)
-			if err != nil {
-				return err
-			}
-			keys, err := apikey.New(s.Config.KeysFile, nil, s.Log)
+			s, keys, err := newKeysSession(cmd)
 			if err != nil {
 				return err
 			}

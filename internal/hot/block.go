@@ -7,7 +7,6 @@ import (
 	"math"
 	"slices"
 	"strings"
-	"time"
 	"unsafe"
 
 	"github.com/spanlake/spanlake/internal/otlpwire"
@@ -102,9 +101,9 @@ func (t *tail) add(r *span.Request) error {
 			break
 		}
 		t.rows = append(t.rows, row{
-			trace: s.TraceID, id: s.SpanID, parent: s.ParentSpanID, start: storable(s.StartNanos), end: storable(s.EndNanos),
+			trace: s.TraceID, id: s.SpanID, parent: s.ParentSpanID, start: otlpwire.StorableNanos(s.StartNanos), end: otlpwire.StorableNanos(s.EndNanos),
 			service: t.intern(s.ServiceName), name: t.internBytes(s.Name), ordinal: ordinal, request: position,
-			kind: tiny(s.Kind), status: tiny(s.StatusCode),
+			kind: otlpwire.Tiny(s.Kind), status: otlpwire.Tiny(s.StatusCode),
 		})
 		ordinal++
 	}
@@ -128,15 +127,6 @@ func (t *tail) internBytes(name []byte) uint32 {
 	}
 	return t.intern(string(name))
 }
-
-// storable is the nearest time that fits into a file of the lake: whole spans, hot and cold, are listed with it.
-func storable(nanos uint64) int64 { return int64(min(nanos, maxNanos)) }
-
-// maxNanos is what internal/lake and internal/otlpwire have: the last, incomplete second of 64-bit nanoseconds stays free.
-const maxNanos = math.MaxInt64/uint64(time.Second)*uint64(time.Second) - 1
-
-// tiny is the nearest number that fits into an int8, as internal/otlpwire has it.
-func tiny(n int32) int8 { return int8(max(math.MinInt8, min(n, math.MaxInt8))) }
 
 // intern numbers a name.
 func (t *tail) intern(name string) uint32 {

@@ -80,7 +80,7 @@ func (c *Converter) Span(s *Span) span.Span {
 	}
 	r, sc := c.resource, c.scope
 	out := span.Span{
-		ServiceName: s.ServiceName, Kind: span.Kind(tiny(s.Kind)), StatusCode: span.StatusCode(tiny(s.StatusCode)),
+		ServiceName: s.ServiceName, Kind: span.Kind(Tiny(s.Kind)), StatusCode: span.StatusCode(Tiny(s.StatusCode)),
 		StartTime: storableTime(s.StartNanos), EndTime: storableTime(s.EndNanos),
 		ResourceAttributes: r.attributes, ResourceDroppedAttributesCount: r.dropped, ResourceSchemaURL: r.schemaURL,
 		ScopeName: sc.name, ScopeVersion: sc.version, ScopeAttributes: sc.attributes, ScopeDroppedAttributesCount: sc.dropped,

@@ -131,24 +131,6 @@ func checkExactWhenSaid(t rapid.TB, want *tracepb.TracesData, s *span.Span) {
 	}
 }
 
-func TestMetadataIsThatOfTheSpan(t *testing.T) {
-	var converter otlpwire.Converter
-	check(t, func(t *rapid.T) {
-		raw := marshal(t, otlpgen.Request(t))
-		for s, err := range otlpwire.Spans(raw) {
-			if err != nil {
-				t.Fatal(err)
-			}
-			full := converter.Span(s)
-			want := span.Metadata{TraceID: full.TraceID, SpanID: full.SpanID, ParentSpanID: full.ParentSpanID, ServiceName: full.ServiceName,
-				Name: full.Name, Kind: full.Kind, StartTime: full.StartTime, EndTime: full.EndTime, StatusCode: full.StatusCode}
-			if got := otlpwire.Metadata(s); got != want {
-				t.Fatalf("got %+v, want %+v", got, want)
-			}
-		}
-	})
-}
-
 // TestTheSameIsReadAsTheLibraryReads compares with the protobuf library on bytes that are a request, then damaged.
 func TestTheSameIsReadAsTheLibraryReads(t *testing.T) {
 	check(t, func(t *rapid.T) {
@@ -230,7 +212,6 @@ func FuzzSpans(f *testing.F) {
 			if err != nil {
 				return
 			}
-			otlpwire.Metadata(s)
 			converter.Span(s)
 		}
 	})

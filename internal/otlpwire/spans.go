@@ -2,14 +2,11 @@ package otlpwire
 
 import (
 	"bytes"
-	"encoding/hex"
 	"iter"
 	"math"
 	"time"
 
 	"google.golang.org/protobuf/encoding/protowire"
-
-	"github.com/spanlake/spanlake/internal/span"
 )
 
 // unknownService is what OpenTelemetry calls a service that does not say its name.
@@ -213,34 +210,14 @@ func serviceName(resource []byte) string {
 	return unknownService
 }
 
-// Metadata is what listings show of the span. It shares no memory with the request.
-func Metadata(s *Span) span.Metadata {
-	const ids = 32 + 16 + 16
-	// One string for all four texts.
-	text := make([]byte, 0, 256)
-	text = hex.AppendEncode(text, s.TraceID[:])
-	text = hex.AppendEncode(text, s.SpanID[:])
-	text = hex.AppendEncode(text, s.ParentSpanID[:])
-	all := string(append(text, s.Name...))
-	m := span.Metadata{
-		TraceID: all[:32], SpanID: all[32:48], ServiceName: s.ServiceName, Name: all[ids:],
-		Kind: span.Kind(tiny(s.Kind)), StatusCode: span.StatusCode(tiny(s.StatusCode)),
-		StartTime: storableTime(s.StartNanos), EndTime: storableTime(s.EndNanos),
-	}
-	if s.HasParent {
-		m.ParentSpanID = all[48:64]
-	}
-	return m
-}
-
-// tiny is the nearest number that fits into an int8.
-func tiny(n int32) int8 { return int8(max(math.MinInt8, min(n, math.MaxInt8))) }
+// Tiny is the nearest number that fits into an int8, which is what columns of kinds and status codes hold.
+func Tiny(n int32) int8 { return int8(max(math.MinInt8, min(n, math.MaxInt8))) }
 
 // maxNanos is the last time that fits into a file of the lake: the last, incomplete second of 64-bit nanoseconds stays free,
 // as internal/lake has it.
 const maxNanos = math.MaxInt64/uint64(time.Second)*uint64(time.Second) - 1
 
-// storableTime is the nearest time that fits into a file of the lake.
-func storableTime(nanos uint64) time.Time {
-	return time.Unix(0, int64(min(nanos, maxNanos))).UTC()
-}
+// StorableNanos is the nearest time that fits into a file of the lake, in Unix nanoseconds.
+func StorableNanos(nanos uint64) int64 { return int64(min(nanos, maxNanos)) }
+
+func storableTime(nanos uint64) time.Time { return time.Unix(0, StorableNanos(nanos)).UTC() }

@@ -59,9 +59,6 @@ func (e *FullError) Error() string {
 
 func (e *FullError) Unwrap() error { return e.Err }
 
-// Retryable says that the same request may be taken later.
-func (e *FullError) Retryable() bool { return true }
-
 // CommitError says that SQLite could not make something durable, for another reason than a full disk. Nothing of it is
 // in the log, and it may be tried again: the log opens its connection anew.
 type CommitError struct {
@@ -74,9 +71,6 @@ func (e *CommitError) Error() string {
 }
 
 func (e *CommitError) Unwrap() error { return e.Err }
-
-// Retryable says that the same request may be taken later.
-func (e *CommitError) Retryable() bool { return true }
 
 // LockedError says that another process has the log.
 type LockedError struct {

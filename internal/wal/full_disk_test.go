@@ -47,7 +47,7 @@ func runOnFullDisk(ctx context.Context, path string) error {
 			switch {
 			case err == nil:
 				kept = append(kept, n)
-			case ok && full.Reason == Disk && full.Retryable():
+			case ok && full.Reason == Disk:
 				refused++
 			default:
 				return refused, fmt.Errorf("append %d: %w", n, err)
