@@ -123,7 +123,7 @@ func (f *Follower) note(reached bool, err error) {
 	first := before.Since.IsZero()
 	switch {
 	case !reached && (first || before.Reachable):
-		f.logger.Warn("spans that are not flushed cannot be read, trying again: answers lack them", "error", err)
+		f.logger.Warn("spans that are not flushed cannot be read, trying again: answers lack them (--internal-server off if there is nobody to ask)", "error", err)
 		return
 	case reached && !first && !before.Reachable:
 		f.logger.Info("spans that are not flushed can be read again", "missing_for", now.Since.Sub(before.Since).Round(time.Millisecond))

@@ -84,7 +84,7 @@ func (e *LockedError) Error() string {
 	if e.PID != 0 {
 		holder = fmt.Sprintf("process %d", e.PID)
 	}
-	return fmt.Sprintf("the write-ahead log %s is in use by %s: stop it, or choose another path", e.Path, holder)
+	return fmt.Sprintf("the write-ahead log %s is in use by %s: stop it, or choose another path (--wal)", e.Path, holder)
 }
 
 // UnusableError says that what is at the path cannot serve as the log. Nothing of it was changed.

@@ -149,7 +149,7 @@ func Open(ctx context.Context, o Options) (*Log, error) {
 		return nil, fmt.Errorf("write-ahead log: %w", err)
 	}
 	if l.unlock, err = lock(path); err != nil {
-		return nil, fmt.Errorf("write-ahead log: %w", err)
+		return nil, err
 	}
 	if err := l.connect(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("write-ahead log %s: %w", path, err), l.disconnect(), l.unlock())
