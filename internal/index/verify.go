@@ -40,7 +40,11 @@ type VerifyOptions struct {
 func (x *Index) Verify(ctx context.Context, listing iter.Seq2[span.File, error], o VerifyOptions, found func(span.Difference)) (int, error) {
 	v := verifier{index: x, listing: listing, options: o, found: found}
 	defer v.close()
-	if err := v.verify(ctx); err != nil {
+	err := v.verify(ctx)
+	if duck, ok := errors.AsType[*duckdb.Error](err); ok && duck.Type == duckdb.ErrorTypeOutOfMemory {
+		return v.count, fmt.Errorf("verify needs more memory than there is: raise --memory, or stop the server and verify without it: %w", err)
+	}
+	if err != nil {
 		return v.count, fmt.Errorf("verify: %w", err)
 	}
 	return v.count, nil

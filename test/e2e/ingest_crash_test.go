@@ -223,7 +223,8 @@ func TestServeThatIsKilledAtAnyMoment(t *testing.T) {
 			t.Fatalf("after cycle %d\n%s", cycle, r.stderr)
 		}
 	}
-	r := p.serve(flushOften()...)
+	// 256MB are not enough to verify the millions of spans of 200 cycles.
+	r := p.serve(append(flushOften(), "--memory", "512MB")...)
 	sent.assertWhole(r, r)
 	r.end(syscall.SIGTERM)
 	p.assertSound()
