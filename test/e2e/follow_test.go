@@ -138,7 +138,10 @@ func TestFollowWhatIsDoneToFiles(t *testing.T) {
 	}
 	r.until("a file that was cut", func(s span.IndexerStatus) bool { return s.UnfinishedFiles == 1 && s.PendingFiles == 0 })
 	p.put("year=2026/month=11/day=01/c.parquet", spanFile(t, 201, 10))
-	r.untilHas("the file that was cut to be whole again", 4, 38)
+	// The index has its old spans all the time, so their number says nothing.
+	r.until("the file that was cut to be whole again", func(s span.IndexerStatus) bool {
+		return s.UnfinishedFiles == 0 && s.PendingFiles == 0 && s.IndexedFiles == 4 && s.IndexedSpans == 38
+	})
 	if err := os.Rename(path("year=2026/month=11/day=01/d.parquet"), path("year=2026/month=11/day=01/z.parquet")); err != nil {
 		t.Fatal(err)
 	}
