@@ -90,11 +90,11 @@ func checkLake(path string) error {
 // openLog opens the write-ahead log.
 func (a App) openLog(ctx context.Context, committed func([]span.Request)) (*wal.Log, error) {
 	c := a.Config
-	sync := wal.Full
+	durability := wal.Full
 	if c.WALNormal {
-		sync = wal.Normal
+		durability = wal.Normal
 	}
-	return wal.Open(ctx, wal.Options{Path: c.WAL, Sync: sync, MaxBytes: c.MaxWALSize, MinFreeDisk: c.MinFreeDisk,
+	return wal.Open(ctx, wal.Options{Path: c.WAL, Sync: durability, MaxBytes: c.MaxWALSize, MinFreeDisk: c.MinFreeDisk,
 		Committed: committed, Log: a.Log})
 }
 

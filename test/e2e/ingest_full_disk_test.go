@@ -270,7 +270,7 @@ func TestAFullLogMakesRoom(t *testing.T) {
 		t.Errorf("the log does not name the setting\n%s", log)
 	}
 	_, metrics := r.get("/metrics")
-	if metric(metrics, `spanlake_ingest_spans_refused_total{reason="wal_size"}`) < 0 {
+	if metric(metrics, `spanlake_ingest_spans_refused_total{reason="wal_size"}`) < 1 {
 		t.Errorf("what was refused is not counted\n%s", metrics)
 	}
 	r.end(syscall.SIGTERM)
@@ -296,7 +296,7 @@ func TestADiskWithTooLittleFree(t *testing.T) {
 		t.Errorf("it logs, of one thing that is wrong,\n%s", log)
 	}
 	_, metrics := r.get("/metrics")
-	if metric(metrics, "spanlake_ingest_refusing") != 1 || metric(metrics, `spanlake_ingest_spans_refused_total{reason="disk"}`) < 0 {
+	if metric(metrics, "spanlake_ingest_refusing") != 1 || metric(metrics, `spanlake_ingest_spans_refused_total{reason="disk"}`) < 1 {
 		t.Errorf("what was refused is not counted\n%s", metrics)
 	}
 	r.end(syscall.SIGTERM)

@@ -230,7 +230,7 @@ func TestHostileClients(t *testing.T) {
 		t.Logf("the process had %d MiB of memory at most", peak>>20)
 	}
 	_, metrics := r.get("/metrics")
-	if code := r.ready(); code != http.StatusOK || metric(metrics, `spanlake_ingest_spans_refused_total{reason="too_large"}`) < 0 {
+	if code := r.ready(); code != http.StatusOK || metric(metrics, `spanlake_ingest_spans_refused_total{reason="too_large"}`) < 1 {
 		t.Errorf("/readyz is %d\n%s", code, metrics)
 	}
 	r.end(syscall.SIGTERM)
