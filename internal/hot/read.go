@@ -169,7 +169,7 @@ func (r *row) metadata(names []string) span.Metadata {
 	m := span.Metadata{
 		TraceID: hex.EncodeToString(r.trace[:]), SpanID: hex.EncodeToString(r.id[:]),
 		ServiceName: names[r.service], Name: names[r.name], Kind: span.Kind(r.kind), StatusCode: span.StatusCode(r.status),
-		StartTime: timeAt(r.start), EndTime: timeAt(r.end),
+		StartTime: timeAt(r.start), EndTime: timeAt(r.end), Duration: time.Duration(r.end - r.start),
 	}
 	if !r.isRoot() {
 		m.ParentSpanID = hex.EncodeToString(r.parent[:])

@@ -3,6 +3,7 @@ package lake
 import (
 	"math"
 	"slices"
+	"time"
 
 	"github.com/apache/arrow-go/v18/parquet"
 	"github.com/apache/arrow-go/v18/parquet/compress"
@@ -95,7 +96,16 @@ func addedColumns() []column {
 		addedCount("resource_dropped_attributes_count", func(s *span.Span) uint32 { return s.ResourceDroppedAttributesCount }),
 		{name: "otlp", physical: parquet.Types.ByteArray, logical: schema.NoLogicalType{}, binary: true, nullable: true,
 			text: func(s *span.Span) string { return s.OTLP }},
+		repeatingCount("start_time_remainder", startRemainder),
 	}
+}
+
+// startRemainder is what start_time has beyond its microsecond, in nanoseconds: DuckDB reads UTC times in microseconds, and cuts towards 1970.
+func startRemainder(s *span.Span) int64 { return s.StartTime.UnixNano() % int64(time.Microsecond) }
+
+func repeatingCount(name string, number func(*span.Span) int64) column {
+	return column{name: name, physical: parquet.Types.Int64, logical: schema.NewIntLogicalType(64, true), nullable: true,
+		dictionary: true, number: number}
 }
 
 func addedText(name string, text func(*span.Span) string) column {
@@ -104,8 +114,7 @@ func addedText(name string, text func(*span.Span) string) column {
 
 // addedCount is a column of 64 bits with a sign, since not every reader knows numbers without one.
 func addedCount(name string, count func(*span.Span) uint32) column {
-	return column{name: name, physical: parquet.Types.Int64, logical: schema.NewIntLogicalType(64, true), nullable: true,
-		dictionary: true, number: func(s *span.Span) int64 { return int64(count(s)) }}
+	return repeatingCount(name, func(s *span.Span) int64 { return int64(count(s)) })
 }
 
 // repeating is the column with a dictionary.

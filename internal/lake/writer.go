@@ -20,6 +20,7 @@ import (
 	"github.com/apache/arrow-go/v18/parquet/file"
 	"github.com/apache/arrow-go/v18/parquet/schema"
 
+	"github.com/spanlake/spanlake/internal/attribute"
 	"github.com/spanlake/spanlake/internal/span"
 )
 
@@ -34,6 +35,10 @@ const (
 	// cache of a processor are written 10 % faster than those of 1 MiB, and compress 1 % worse.
 	pageBytes = 256 << 10
 )
+
+// maxFilterBytes bounds what the footer has of attributes. A file with more, which has some 300,000 spans or more, has no filters: readers
+// bound footers, and take them into memory whole.
+const maxFilterBytes = 768 << 10
 
 var (
 	// ErrNoSpans says that there was nothing to write.
@@ -87,6 +92,11 @@ type Writer struct {
 	int32s   []int32
 	int64s   []int64
 	repaired int64
+
+	attributes attribute.Builder
+	// filters are those of the row groups that are written, filterBytes how many bytes they are.
+	filters     []attribute.RowGroup
+	filterBytes int
 }
 
 // NewWriter returns a Writer for the lake at root, a folder that need not exist yet.
@@ -199,6 +209,7 @@ func (w *Writer) encode(sink io.Writer, parts iter.Seq2[[]*span.Span, error]) (r
 	if err != nil {
 		return 0, err
 	}
+	w.filters, w.filterBytes = w.filters[:0], 0
 	lastTrace, lastStart := "", int64(math.MinInt64)
 	for part, err := range parts {
 		if err != nil {
@@ -227,6 +238,11 @@ func (w *Writer) encode(sink io.Writer, parts iter.Seq2[[]*span.Span, error]) (r
 	}
 	if rows == 0 {
 		return 0, ErrNoSpans
+	}
+	if w.filterBytes <= maxFilterBytes {
+		if err := out.AppendKeyValueMetadata(attribute.MetadataKey, attribute.Encode(w.filters)); err != nil {
+			return 0, err
+		}
 	}
 	return rows, out.Close()
 }
@@ -304,7 +320,21 @@ func (w *Writer) writeRowGroup(out *file.Writer, rows []*span.Span) error {
 			return fmt.Errorf("column %s: %w", c.name, err)
 		}
 	}
+	w.addFilter(rows)
 	return group.Close()
+}
+
+// addFilter notes which attributes the spans of a row group have.
+func (w *Writer) addFilter(rows []*span.Span) {
+	if w.filterBytes > maxFilterBytes {
+		return // the file will have none
+	}
+	for _, s := range rows {
+		w.attributes.Add(s.Attributes, s.ResourceAttributes)
+	}
+	g := attribute.RowGroup{FirstTraceID: strings.Clone(rows[0].TraceID), LastTraceID: strings.Clone(rows[len(rows)-1].TraceID), Filter: w.attributes.Filter()}
+	w.filters = append(w.filters, g)
+	w.filterBytes += len(g.Filter)
 }
 
 func numbers[T int32 | int64](to []T, c *column, rows []*span.Span) []T {

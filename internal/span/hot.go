@@ -14,32 +14,9 @@ type Metadata struct {
 	Kind         Kind
 	StartTime    time.Time
 	EndTime      time.Time
-	StatusCode   StatusCode
-}
-
-// Filter chooses root spans. A field that is zero or nil chooses all.
-type Filter struct {
-	ServiceName string
-	// Name is the exact name of the span.
-	Name string
-	// From and Until bound the start time: From <= start < Until.
-	From, Until time.Time
-	// MinDuration and MaxDuration are inclusive.
-	MinDuration, MaxDuration time.Duration
-	StatusCode               *StatusCode
-	Kind                     *Kind
-}
-
-// Match tells whether the filter chooses a root span.
-func (f *Filter) Match(m *Metadata) bool {
-	duration := m.EndTime.Sub(m.StartTime)
-	return (f.ServiceName == "" || m.ServiceName == f.ServiceName) &&
-		(f.Name == "" || m.Name == f.Name) &&
-		(f.From.IsZero() || !m.StartTime.Before(f.From)) &&
-		(f.Until.IsZero() || m.StartTime.Before(f.Until)) &&
-		(f.MinDuration == 0 || duration >= f.MinDuration) && (f.MaxDuration == 0 || duration <= f.MaxDuration) &&
-		(f.StatusCode == nil || m.StatusCode == *f.StatusCode) &&
-		(f.Kind == nil || m.Kind == *f.Kind)
+	// Duration is what the file says, which is EndTime minus StartTime but for files of other writers; 0 if it does not tell.
+	Duration   time.Duration
+	StatusCode StatusCode
 }
 
 // Request is an acknowledged OTLP request as the write-ahead log keeps it.
@@ -64,4 +41,7 @@ type HotStats struct {
 	Requests, Spans, Bytes, PublishedSpans int64
 	// Oldest is when the oldest request was received that is in no published file, zero if there is none.
 	Oldest time.Time
+	// Generation changes whenever requests are assigned to a file, before that file can be seen in the lake, and when the
+	// store is another one. While it stays, what was in no file is in no file.
+	Generation string
 }

@@ -43,3 +43,6 @@ func parseID(what, s string, id []byte) error {
 	}
 	return &InvalidError{What: what, Value: s, Problem: fmt.Sprintf("must be %d hex digits", hex.EncodedLen(len(id)))}
 }
+
+// ErrNotFound says that there is no such trace or span.
+var ErrNotFound = errors.New("was not found")

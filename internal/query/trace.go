@@ -1,0 +1,175 @@
+package query
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spanlake/spanlake/internal/span"
+)
+
+// Trace lists the whole spans of a trace by start time. The error wraps span.ErrNotFound if it has none.
+func (q *Queries) Trace(ctx context.Context, traceID string) ([]span.Span, span.Completeness, error) {
+	return q.find(ctx, traceID, "")
+}
+
+// Span lists the whole spans with both ids, which is usually one. The error wraps span.ErrNotFound if there is none.
+func (q *Queries) Span(ctx context.Context, traceID, spanID string) ([]span.Span, span.Completeness, error) {
+	if spanID == "" {
+		return nil, span.Completeness{}, &span.InvalidError{What: "span id", Problem: "must not be empty"}
+	}
+	return q.find(ctx, traceID, spanID)
+}
+
+// maxIDBytes bounds an id: files of other writers may have other ids than OpenTelemetry's.
+const maxIDBytes = 256
+
+// find lists the spans of a trace, or those of them with a span id, "" for all.
+func (q *Queries) find(ctx context.Context, traceID, spanID string) ([]span.Span, span.Completeness, error) {
+	for what, id := range map[string]string{"trace id": traceID, "span id": spanID} {
+		if len(id) > maxIDBytes || id == "" && what == "trace id" {
+			return nil, span.Completeness{}, &span.InvalidError{What: what, Value: id, Problem: fmt.Sprintf("must have from 1 to %d bytes", maxIDBytes)}
+		}
+	}
+	leave, err := q.enter(ctx)
+	if err != nil {
+		return nil, span.Completeness{}, err
+	}
+	defer leave()
+	a := q.ask()
+	spans, err := a.hotSpans(ctx, lowerHex(traceID), lowerHex(spanID))
+	if err != nil {
+		return nil, a.Completeness, err
+	}
+	for _, id := range alternatives(traceID) {
+		inFiles, err := a.coldSpans(ctx, id, spanID)
+		if err != nil {
+			return nil, a.Completeness, err
+		}
+		spans = append(spans, inFiles...)
+	}
+	spans = distinctSpans(spans)
+	complete, err := a.done(ctx, time.Time{})
+	if err == nil && len(spans) == 0 {
+		err = notFound(traceID, spanID, &complete)
+	}
+	slices.SortStableFunc(spans, func(a, b span.Span) int {
+		return cmp.Or(a.StartTime.Compare(b.StartTime), strings.Compare(a.SpanID, b.SpanID))
+	})
+	return spans, complete, err
+}
+
+// alternatives are an id as it was given and, if that differs, in lower case: OpenTelemetry's ids are, and people copy them from anywhere.
+func alternatives(id string) []string {
+	if lower := lowerHex(id); lower != id {
+		return []string{id, lower}
+	}
+	return []string{id}
+}
+
+// lowerHex is an id in lower case if it is one of OpenTelemetry's.
+func lowerHex(id string) string {
+	if _, err := span.ParseTraceID(id); err == nil {
+		return strings.ToLower(id)
+	}
+	if _, err := span.ParseSpanID(id); err == nil {
+		return strings.ToLower(id)
+	}
+	return id
+}
+
+func (a *asking) hotSpans(ctx context.Context, traceID, spanID string) ([]span.Span, error) {
+	// Only OpenTelemetry's ids are taken in.
+	if _, err := span.ParseTraceID(traceID); err != nil || !a.reachable() {
+		return nil, nil
+	}
+	if spanID == "" {
+		spans, err := a.opts.Hot.Trace(ctx, traceID)
+		return spans, a.hotError(ctx, err)
+	}
+	if _, err := span.ParseSpanID(spanID); err != nil {
+		return nil, nil
+	}
+	spans, err := a.opts.Hot.Span(ctx, traceID, spanID)
+	return spans, a.hotError(ctx, err)
+}
+
+// coldSpans reads spans of a trace from the files that have some.
+func (a *asking) coldSpans(ctx context.Context, traceID, spanID string) ([]span.Span, error) {
+	for try := 1; ; try++ {
+		cold, err := a.cold(ctx)
+		if err != nil {
+			return nil, err
+		}
+		rows, seen, err := a.opts.Catalog.TraceRows(ctx, []string{traceID}, cold)
+		if err != nil {
+			return nil, err
+		}
+		a.saw(seen)
+		ids := alternatives(spanID)
+		rows = slices.DeleteFunc(rows, func(r span.Row) bool { return spanID != "" && !slices.Contains(ids, r.SpanID) })
+		if len(rows) == 0 {
+			return nil, nil
+		}
+		var spans []span.Span
+		var truncated bool
+		if spanID == "" {
+			spans, truncated, err = a.opts.Catalog.WholeTrace(ctx, traceID, filesOf(rows), a.opts.WholeBytes)
+		} else {
+			spans, truncated, err = a.opts.Catalog.Whole(ctx, refs(rows, false), a.opts.WholeBytes)
+		}
+		if truncated {
+			a.truncate(tooLarge)
+		}
+		if errors.Is(err, fs.ErrNotExist) && try < lookups {
+			continue // the file was replaced or removed since it was looked up
+		}
+		if errors.Is(err, fs.ErrNotExist) {
+			a.unread = max(a.unread, 1)
+			err = nil
+		}
+		return spans, err
+	}
+}
+
+func filesOf(rows []span.Row) []string {
+	var files []string
+	for i := range rows {
+		files = append(files, rows[i].File)
+	}
+	slices.Sort(files)
+	return slices.Compact(files)
+}
+
+// distinctSpans removes repeats: of equal spans the first one stays.
+func distinctSpans(spans []span.Span) []span.Span {
+	seen := make(map[span.Identity]bool, len(spans))
+	return slices.DeleteFunc(spans, func(s span.Span) bool {
+		id := s.Identity()
+		repeated := seen[id]
+		seen[id] = true
+		return repeated
+	})
+}
+
+// notFound says that nothing was found, and where it may be all the same.
+func notFound(traceID, spanID string, c *span.Completeness) error {
+	what := fmt.Sprintf("trace %q", traceID)
+	if spanID != "" {
+		what = fmt.Sprintf("span %q in trace %q", spanID, traceID)
+	}
+	switch {
+	case c.Hot.State == span.HotUnreachable:
+		return fmt.Errorf("%s %w: spans that are in no file yet cannot be asked for at present: %s", what, span.ErrNotFound, c.Hot.Error)
+	case c.FilesPending > 0:
+		return fmt.Errorf("%s %w yet: %d files are not indexed yet", what, span.ErrNotFound, c.FilesPending)
+	case c.FilesFailed > 0:
+		return fmt.Errorf("%s %w: %d files could not be indexed, see `spanlake failed`", what, span.ErrNotFound, c.FilesFailed)
+	}
+	return fmt.Errorf("%s %w", what, span.ErrNotFound)
+}
