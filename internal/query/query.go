@@ -20,6 +20,8 @@ type Hot interface {
 	Get(ctx context.Context, refs []span.Ref) ([]span.Span, error)
 	Trace(ctx context.Context, traceID string) ([]span.Span, error)
 	Span(ctx context.Context, traceID, spanID string) ([]span.Span, error)
+	// TracesOf are the traces that have a span with this id.
+	TracesOf(ctx context.Context, spanID string) ([]string, error)
 	Count(ctx context.Context, q span.CountQuery) (span.HotCounts, error)
 	Select(ctx context.Context, f span.Filter) iter.Seq2[span.Span, error]
 	Stats(ctx context.Context) (span.HotStats, error)
@@ -33,6 +35,8 @@ type Catalog interface {
 	RootsOf(ctx context.Context, f span.Filter, traceIDs []string, cold span.Cold) ([]span.Row, span.Seen, error)
 	Matches(ctx context.Context, f span.Filter, limit int, cold span.Cold) ([]span.TraceMatch, span.Seen, error)
 	Counts(ctx context.Context, q span.CountQuery, cold span.Cold) ([]span.Count, span.Seen, error)
+	// TracesOf are the traces that have a span with this id, which all of the index is looked through for.
+	TracesOf(ctx context.Context, spanID string, cold span.Cold) ([]string, span.Seen, error)
 	// Boundaries are times, newest first, that cut a range into windows of about so many spans.
 	Boundaries(ctx context.Context, service string, from, until time.Time, spans int64) ([]time.Time, error)
 	Operations(ctx context.Context, service string) ([]span.Operation, error)

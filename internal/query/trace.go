@@ -26,6 +26,69 @@ func (q *Queries) Span(ctx context.Context, traceID, spanID string) ([]span.Span
 	return q.find(ctx, traceID, spanID)
 }
 
+// SpanByID lists the whole spans with an id, whatever their trace. The error wraps span.ErrNotFound if there is none.
+func (q *Queries) SpanByID(ctx context.Context, spanID string) ([]span.Span, span.Completeness, error) {
+	if spanID == "" || len(spanID) > maxIDBytes {
+		return nil, span.Completeness{}, &span.InvalidError{What: "span id", Value: spanID, Problem: fmt.Sprintf("must have from 1 to %d bytes", maxIDBytes)}
+	}
+	traces, complete, err := q.tracesOf(ctx, spanID)
+	if err != nil {
+		return nil, complete, err
+	}
+	var all []span.Span
+	for _, trace := range traces {
+		spans, found, err := q.Span(ctx, trace, spanID)
+		if errors.Is(err, span.ErrNotFound) {
+			continue // it was removed meanwhile
+		}
+		if err != nil {
+			return nil, complete, err
+		}
+		all, complete = append(all, spans...), found
+	}
+	if len(all) == 0 {
+		return nil, complete, notFound("", spanID, &complete)
+	}
+	return all, complete, nil
+}
+
+// tracesOf are the traces that have a span with an id.
+func (q *Queries) tracesOf(ctx context.Context, spanID string) ([]string, span.Completeness, error) {
+	leave, err := q.enter(ctx)
+	if err != nil {
+		return nil, span.Completeness{}, err
+	}
+	defer leave()
+	a := q.ask()
+	var all []string
+	if id := lowerHex(spanID); a.reachable() && isSpanID(id) {
+		all, err = a.opts.Hot.TracesOf(ctx, id)
+		if err := a.hotError(ctx, err); err != nil {
+			return nil, a.Completeness, err
+		}
+	}
+	cold, err := a.cold(ctx)
+	if err != nil {
+		return nil, a.Completeness, err
+	}
+	for _, id := range alternatives(spanID) {
+		traces, seen, err := a.opts.Catalog.TracesOf(ctx, id, cold)
+		if err != nil {
+			return nil, a.Completeness, err
+		}
+		a.saw(seen)
+		all = append(all, traces...)
+	}
+	slices.Sort(all)
+	complete, err := a.done(ctx, time.Time{})
+	return slices.Compact(all), complete, err
+}
+
+func isSpanID(id string) bool {
+	_, err := span.ParseSpanID(id)
+	return err == nil
+}
+
 // maxIDBytes bounds an id: files of other writers may have other ids than OpenTelemetry's.
 const maxIDBytes = 256
 
@@ -92,7 +155,7 @@ func (a *asking) hotSpans(ctx context.Context, traceID, spanID string) ([]span.S
 		spans, err := a.opts.Hot.Trace(ctx, traceID)
 		return spans, a.hotError(ctx, err)
 	}
-	if _, err := span.ParseSpanID(spanID); err != nil {
+	if !isSpanID(spanID) {
 		return nil, nil
 	}
 	spans, err := a.opts.Hot.Span(ctx, traceID, spanID)
@@ -160,7 +223,10 @@ func distinctSpans(spans []span.Span) []span.Span {
 // notFound says that nothing was found, and where it may be all the same.
 func notFound(traceID, spanID string, c *span.Completeness) error {
 	what := fmt.Sprintf("trace %q", traceID)
-	if spanID != "" {
+	switch {
+	case traceID == "":
+		what = fmt.Sprintf("span %q", spanID)
+	case spanID != "":
 		what = fmt.Sprintf("span %q in trace %q", spanID, traceID)
 	}
 	switch {
