@@ -36,8 +36,9 @@ func attributeText(c span.AttributeCondition) (string, error) {
 // ParseTime reads a time as RFC 3339 has it. name is that of the parameter, for the error.
 func ParseTime(name, text string) (time.Time, error) {
 	t, err := time.Parse(time.RFC3339Nano, text)
-	if err == nil {
-		return t.UTC(), nil
+	// In UTC it may be in a year that RFC 3339 cannot say.
+	if t = t.UTC(); err == nil && t.Year() >= 0 && t.Year() <= 9999 {
+		return t, nil
 	}
 	problem := "must be a time such as 2026-11-29T08:00:00Z (RFC 3339)"
 	if strings.Contains(text, " ") {
