@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -21,6 +22,8 @@ type problem struct {
 	huma.ErrorModel
 	// retryAfter goes into the header of that name; 0: none.
 	retryAfter time.Duration
+	// completeness goes into the header of that name; nil: none.
+	completeness *span.Completeness
 }
 
 // GetHeaders are sent with the problem.
@@ -28,6 +31,9 @@ func (p *problem) GetHeaders() http.Header {
 	h := http.Header{}
 	if p.retryAfter > 0 {
 		h.Set("Retry-After", strconv.Itoa(int(p.retryAfter.Seconds())))
+	}
+	if p.completeness != nil {
+		h.Set(wire.CompletenessHeader, wire.CompletenessText(*p.completeness))
 	}
 	return h
 }
@@ -45,6 +51,7 @@ var (
 // problemOf says what to answer if the Catalog or the Indexer returned an error under a context.
 func (s *Server) problemOf(ctx context.Context, err error) *problem {
 	var query *span.QueryError
+	var invalid *span.InvalidError
 	switch cause := context.Cause(ctx); {
 	case errors.Is(cause, errStopping):
 		return newProblem(http.StatusServiceUnavailable, wire.TypeStopping, "%v", errStopping)
@@ -54,6 +61,12 @@ func (s *Server) problemOf(ctx context.Context, err error) *problem {
 			"ask for less at a time", errQueryTime, s.queryTime)
 	case errors.As(err, &query):
 		return newProblem(http.StatusBadRequest, wire.TypeQuery, "%v", query)
+	case errors.As(err, &invalid):
+		p := newProblem(http.StatusUnprocessableEntity, wire.TypeInvalid, "%v", invalid)
+		p.Errors = []*huma.ErrorDetail{invalidDetail(invalid)}
+		return p
+	case errors.Is(err, span.ErrNotFound):
+		return newProblem(http.StatusNotFound, wire.TypeNotFound, "%v", err)
 	case errors.Is(err, span.ErrNotFailed):
 		return newProblem(http.StatusNotFound, wire.TypeNotFailed, "%v", err)
 	case ctx.Err() == nil:
@@ -61,6 +74,17 @@ func (s *Server) problemOf(ctx context.Context, err error) *problem {
 		s.log.Error("a request failed", "error", err)
 	}
 	return newProblem(http.StatusInternalServerError, "", "%v", err)
+}
+
+// invalidDetail says which parameter is wrong.
+func invalidDetail(e *span.InvalidError) *huma.ErrorDetail {
+	const shown = 1000
+	location := "query." + e.What
+	switch e.What {
+	case whatTrace, whatSpan, pathService:
+		location = "path." + strings.ReplaceAll(e.What, " ", "_")
+	}
+	return &huma.ErrorDetail{Message: e.Problem, Location: location, Value: strings.ToValidUTF8(e.Value[:min(shown, len(e.Value))], "\uFFFD")}
 }
 
 // writeProblem answers with a problem where huma does not.

@@ -137,13 +137,18 @@ func post[T any](ctx context.Context, c *Client, path string, body any) (T, erro
 }
 
 func call[T any](ctx context.Context, c *Client, method, path string, query url.Values, body any) (T, error) {
-	var none T
 	response, err := c.ask(ctx, method, path, query, body)
 	if err != nil {
+		var none T
 		return none, err
 	}
+	return decode[T](ctx, c, response)
+}
+
+// decode reads an answer to its end.
+func decode[T any](ctx context.Context, c *Client, response *http.Response) (T, error) {
 	defer func() { _ = response.Body.Close() }() // it was only read
-	var answer T
+	var none, answer T
 	text, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
 	if err == nil {
 		err = json.Unmarshal(text, &answer)
@@ -154,8 +159,13 @@ func call[T any](ctx context.Context, c *Client, method, path string, query url.
 	return answer, nil
 }
 
+// accept asks for a media type.
+func accept(media string) func(http.Header) {
+	return func(h http.Header) { h.Set("Accept", media) }
+}
+
 // ask sends a request. The response is one of success; the caller closes its body.
-func (c *Client) ask(ctx context.Context, method, path string, query url.Values, body any) (*http.Response, error) {
+func (c *Client) ask(ctx context.Context, method, path string, query url.Values, body any, change ...func(http.Header)) (*http.Response, error) {
 	var content io.Reader
 	if body != nil {
 		text, err := json.Marshal(body)
@@ -175,6 +185,9 @@ func (c *Client) ask(ctx context.Context, method, path string, query url.Values,
 	}
 	if c.instance != "" {
 		request.Header.Set(wire.InstanceHeader, c.instance)
+	}
+	for _, c := range change {
+		c(request.Header)
 	}
 	response, err := c.http.Do(request)
 	if err != nil {
