@@ -105,10 +105,12 @@ func TestTheClientAsksAsWellAsTheQueryLayer(t *testing.T) {
 		"no operations":      func(ctx context.Context, q asker) got { return results(q.Operations(ctx, "..")) },
 		"days":               statistics(span.CountQuery{Step: 24 * time.Hour}),
 		"steps":              statistics(span.CountQuery{From: day, Until: day.Add(24 * time.Hour), Step: 10 * time.Minute, ByName: true, Name: "chat"}),
-		"dependencies":       func(ctx context.Context, q asker) got { return results(q.Dependencies(ctx, day, day.Add(24*time.Hour))) },
-		"all spans":          export(span.Filter{}),
-		"spans of an LLM":    export(span.HasLLMCall()),
-		"no spans":           export(span.Filter{ServiceName: "none"}),
+		"dependencies": func(ctx context.Context, q asker) got {
+			return results(q.Dependencies(ctx, day, day.Add(24*time.Hour)))
+		},
+		"all spans":       export(span.Filter{}),
+		"spans of an LLM": export(span.HasLLMCall()),
+		"no spans":        export(span.Filter{ServiceName: "none"}),
 	} {
 		t.Run(name, func(t *testing.T) {
 			want, have := ask(t.Context(), st), ask(t.Context(), remote)

@@ -96,8 +96,8 @@ func stepOf(text string, length time.Duration) (time.Duration, error) {
 				return step, nil
 			}
 		}
-		const day = 24 * time.Hour
-		return (length/chosenSteps/day + 1) * day, nil
+		days := int64(length/(24*time.Hour))/chosenSteps + 1
+		return time.Duration(days * int64(24*time.Hour)), nil
 	}
 	step, err := wire.ParseDuration(wire.ParamStep, text)
 	switch {

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/spanlake/spanlake/internal/api"
@@ -19,7 +18,6 @@ import (
 // store answers what is asked of a few spans, as the query layer does, but from memory: it is what answers are compared with. What
 // the query layer makes of a real index is tested where both are plugged together.
 type store struct {
-	mu       sync.Mutex
 	spans    []span.Span
 	complete span.Completeness
 	// arriving gets root spans that a tail shows.

@@ -137,26 +137,26 @@ func post[T any](ctx context.Context, c *Client, path string, body any) (T, erro
 }
 
 func call[T any](ctx context.Context, c *Client, method, path string, query url.Values, body any) (T, error) {
-	response, err := c.ask(ctx, method, path, query, body)
-	if err != nil {
-		var none T
-		return none, err
-	}
-	return decode[T](ctx, c, response)
+	answer, _, err := callWithHeader[T](ctx, c, method, path, query, body)
+	return answer, err
 }
 
-// decode reads an answer to its end.
-func decode[T any](ctx context.Context, c *Client, response *http.Response) (T, error) {
-	defer func() { _ = response.Body.Close() }() // it was only read
+// callWithHeader is call for those who need the header of the answer as well.
+func callWithHeader[T any](ctx context.Context, c *Client, method, path string, query url.Values, body any) (T, http.Header, error) {
 	var none, answer T
+	response, err := c.ask(ctx, method, path, query, body)
+	if err != nil {
+		return none, nil, err
+	}
+	defer func() { _ = response.Body.Close() }() // it was only read
 	text, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
 	if err == nil {
 		err = json.Unmarshal(text, &answer)
 	}
 	if err != nil {
-		return none, c.cut(ctx, err)
+		return none, nil, c.cut(ctx, err)
 	}
-	return answer, nil
+	return answer, response.Header, nil
 }
 
 // accept asks for a media type.

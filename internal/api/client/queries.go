@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -52,12 +53,7 @@ func (q Queries) Span(ctx context.Context, traceID, spanID string) ([]span.Span,
 	if err != nil {
 		return nil, complete, err
 	}
-	var spans []span.Span
-	for _, s := range all {
-		if s.SpanID == spanID || s.SpanID == strings.ToLower(spanID) {
-			spans = append(spans, s)
-		}
-	}
+	spans := slices.DeleteFunc(all, func(s span.Span) bool { return !strings.EqualFold(s.SpanID, spanID) })
 	if len(spans) == 0 {
 		return nil, complete, fmt.Errorf("span %q in trace %q %w", spanID, traceID, span.ErrNotFound)
 	}
@@ -163,15 +159,11 @@ func (q Queries) Statistics(ctx context.Context, asked span.CountQuery) ([]span.
 // withCompleteness gets an answer that says in its header what it lacks.
 func withCompleteness[T any](ctx context.Context, c *Client, path string, query url.Values) (T, span.Completeness, error) {
 	var none T
-	response, err := c.ask(ctx, http.MethodGet, path, query, nil)
+	answer, header, err := callWithHeader[T](ctx, c, http.MethodGet, path, query, nil)
 	if err != nil {
 		return none, span.Completeness{}, err
 	}
-	answer, err := decode[T](ctx, c, response)
-	if err != nil {
-		return none, span.Completeness{}, err
-	}
-	complete, err := wire.ParseCompleteness(response.Header.Get(wire.CompletenessHeader))
+	complete, err := wire.ParseCompleteness(header.Get(wire.CompletenessHeader))
 	if err != nil {
 		return none, span.Completeness{}, c.cut(ctx, err)
 	}
@@ -201,8 +193,8 @@ func (q Queries) Export(ctx context.Context, f span.Filter, yield func(span.Span
 		if err != nil {
 			return span.Completeness{}, q.c.cut(ctx, err)
 		}
-		for _, s := range spans {
-			if err := yield(s); err != nil {
+		for i := range spans {
+			if err := yield(spans[i]); err != nil {
 				return span.Completeness{}, err
 			}
 		}

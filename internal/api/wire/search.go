@@ -39,7 +39,8 @@ const MaxAttributes = 16
 // error is a *span.InvalidError.
 func TraceQuery(f span.TraceFilter) (url.Values, error) {
 	var clauses []span.AttributeClause
-	for _, has := range f.Has {
+	for i := range f.Has {
+		has := f.Has[i]
 		attributes := has.Attributes
 		has.Attributes = nil
 		if len(attributes) != 1 || !isZero(&has) {

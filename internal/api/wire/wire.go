@@ -21,12 +21,15 @@ const (
 	StreamType = "application/x-ndjson"
 	// ProblemType is the media type of errors (RFC 9457).
 	ProblemType = "application/problem+json"
-	// JSONType and ProtobufType are those of spans in OTLP.
-	JSONType     = "application/json"
+	// JSONType is that of answers, and of spans in OTLP.
+	JSONType = "application/json"
+	// ProtobufType is that of spans in OTLP as well.
 	ProtobufType = "application/x-protobuf"
-	// EventsType is that of server-sent events: EventTrace has a Trace, EventError a Problem.
+	// EventsType is that of server-sent events.
 	EventsType = "text/event-stream"
+	// EventTrace is the event with a Trace.
 	EventTrace = "trace"
+	// EventError is the one with a Problem, at the end.
 	EventError = "error"
 )
 
