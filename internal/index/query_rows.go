@@ -25,11 +25,13 @@ func scanRow(scan func(...any) error) (row span.Row, fileID int32, err error) {
 	if end != nil {
 		row.EndTime = end.UTC()
 	}
-	// Numbers that OpenTelemetry does not define, as files of other writers may have them, stay undefined ones.
-	row.Kind = span.Kind(max(math.MinInt8, min(kind, math.MaxInt8)))
+	row.Kind = kindOf(kind)
 	row.StatusCode = span.StatusCode(max(math.MinInt8, min(status, math.MaxInt8)))
 	return row, fileID, nil
 }
+
+// kindOf keeps numbers that OpenTelemetry does not define, as files of other writers may have them, undefined ones.
+func kindOf(kind int32) span.Kind { return span.Kind(max(math.MinInt8, min(kind, math.MaxInt8))) }
 
 // rows reads rows of span_metadata or of pending files: a query of rowColumns.
 func (s *snapshot) rows(ctx context.Context, query string, args ...any) ([]span.Row, error) {
