@@ -120,6 +120,7 @@ func (x *Index) checkEnds(it *item) error {
 	if footer > size-int64(len(head)+len(tail)) {
 		return &FileError{Type: Truncated, Err: fmt.Errorf("has a footer of %d bytes in a file of %d", footer, size)}
 	}
+	it.footerBytes = footer
 	return checkLimit("footer", "bytes", footer, x.opts.Limits.FooterBytes, "--max-file-footer")
 }
 
@@ -186,7 +187,7 @@ func (x inspector) readRowCounts(ctx context.Context, items []*item) error {
 			return fmt.Errorf("read Parquet footer: DuckDB answered for %s, which was not asked", path)
 		}
 		seen++
-		it.layout.rows = count
+		it.layout.rows, it.layout.rowGroups = count, groups
 		err := errors.Join(
 			checkLimit("row count", "rows", count, x.index.opts.Limits.Rows, "--max-file-rows"),
 			checkLimit("row group count", "row groups", groups, x.index.opts.Limits.RowGroups, "--max-file-row-groups"))

@@ -23,7 +23,7 @@ import (
 )
 
 // schemaVersion is written into new indexes; another version is not opened. Raise it with every change of schema.sql.
-const schemaVersion = 2
+const schemaVersion = 3
 
 //go:embed schema.sql
 var schemaSQL string

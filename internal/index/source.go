@@ -64,7 +64,7 @@ func lightColumnNames() []string {
 
 // layout is what a footer says of a file.
 type layout struct {
-	rows int64
+	rows, rowGroups int64
 	// types are DuckDB's types of the light columns that the file has, by name.
 	types map[string]string
 	// shadowed: it has a column of its own with the name of one that DuckDB adds to every file.
