@@ -78,6 +78,8 @@ type Index struct {
 	conn *sql.Conn
 
 	backlog backlog
+	// inspections are of files that are not indexed yet.
+	inspections inspections
 	// partSpans is about how many spans Verify looks at in one part; tests make it small.
 	partSpans int64
 	// now is time.Now; tests set the clock.

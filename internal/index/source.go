@@ -187,7 +187,10 @@ type source struct {
 }
 
 // newSource builds one SELECT over all items. Its parameters are numbered from 1.
-func (x *Index) newSource(items []*item) source {
+func (x *Index) newSource(items []*item) source { return x.newSourceFrom(items, 1) }
+
+// newSourceFrom is newSource with parameters numbered from first.
+func (x *Index) newSourceFrom(items []*item, first int) source {
 	groups := make(map[string][]*item)
 	var order []string
 	for _, it := range items {
@@ -208,7 +211,7 @@ func (x *Index) newSource(items []*item) source {
 		for i, it := range group {
 			ids[i] = it.fileID
 		}
-		parts = append(parts, group[0].layout.selectSQL(len(args)+1))
+		parts = append(parts, group[0].layout.selectSQL(first+len(args)))
 		args = append(args, x.globPaths(group), ids)
 	}
 	return source{sql: strings.Join(parts, "\nUNION ALL"), args: args}
