@@ -80,6 +80,8 @@ type Index struct {
 	backlog backlog
 	// inspections are of files that are not indexed yet.
 	inspections inspections
+	// shapes are of files that whole spans were read from.
+	shapes shapes
 	// partSpans is about how many spans Verify looks at in one part; tests make it small.
 	partSpans int64
 	// now is time.Now; tests set the clock.
