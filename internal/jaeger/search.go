@@ -56,7 +56,15 @@ func (s *search) addTag(key, value string) error {
 	case "":
 		return &span.InvalidError{What: "tag", Value: key, Problem: "must have a key"}
 	}
-	s.filter.Attributes = append(s.filter.Attributes, span.AttributeClause{{Key: key, Value: &value}})
+	clause := span.AttributeClause{{Key: key, Value: &value}}
+	// Versions of Jaeger's translator show the one under the name of the other, so people search for what they see.
+	switch key {
+	case "http.status_code":
+		clause = append(clause, span.AttributeCondition{Key: "http.response.status_code", Value: &value})
+	case "http.response.status_code":
+		clause = append(clause, span.AttributeCondition{Key: "http.status_code", Value: &value})
+	}
+	s.filter.Attributes = append(s.filter.Attributes, clause)
 	return nil
 }
 
