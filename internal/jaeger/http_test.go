@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"net/url"
 	"slices"
@@ -11,7 +12,10 @@ import (
 	"testing"
 	"time"
 
+	"go.opentelemetry.io/collector/pdata/ptrace"
+
 	"github.com/spanlake/spanlake/internal/jaeger"
+	"github.com/spanlake/spanlake/internal/otlpwire"
 	"github.com/spanlake/spanlake/internal/span"
 )
 
@@ -301,5 +305,32 @@ func TestSpansThatOTLPCannotSay(t *testing.T) {
 	_, body = get(t, m, jaeger.Options{}, "/api/traces?"+around())
 	if ids, errs := found(t, body); len(ids) != 3 || len(errs) != 1 || !strings.Contains(errs[0], "id of another writer") {
 		t.Errorf("found %v, errors %v", ids, errs)
+	}
+}
+
+func TestNumbersThatJSONDoesNotKnow(t *testing.T) {
+	m := loaded(t)
+	odd := m.spans[0]
+	odd.TraceID, odd.OTLP = strings.Repeat("e", 32), ""
+	encoded, err := otlpwire.Encode(&odd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	traces, err := (&ptrace.ProtoUnmarshaler{}).UnmarshalTraces(encoded)
+	if err != nil {
+		t.Fatal(err)
+	}
+	attributes := traces.ResourceSpans().At(0).ScopeSpans().At(0).Spans().At(0).Attributes()
+	attributes.Clear()
+	attributes.PutDouble("nan", math.NaN())
+	attributes.PutDouble("less", math.Inf(-1))
+	attributes.PutDouble("huge", 1e300)
+	m.spans = taken(t, traces)
+	status, body := get(t, m, jaeger.Options{}, "/api/traces/"+odd.TraceID)
+	for _, want := range []string{`{"key":"nan","type":"float64","value":"NaN"}`, `{"key":"less","type":"float64","value":"-Inf"}`,
+		`{"key":"huge","type":"float64","value":1e+300}`} {
+		if status != http.StatusOK || !strings.Contains(string(body), want) {
+			t.Errorf("%d, no %s in %s", status, want, body)
+		}
 	}
 }

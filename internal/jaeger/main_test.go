@@ -206,7 +206,7 @@ func fetch(t testing.TB, url string) (status int, body []byte) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer response.Body.Close()
+	defer func() { _ = response.Body.Close() }()
 	var text bytes.Buffer
 	if _, err := text.ReadFrom(response.Body); err != nil {
 		t.Fatal(err)

@@ -44,7 +44,10 @@ func parseSearch(parameters url.Values, now time.Time) (*search, error) {
 	if err := checkDurations(s.filter.MinDuration, s.filter.MaxDuration); err != nil {
 		return nil, err
 	}
-	return s, s.parseTags(parameters["tag"], parameters["tags"])
+	if err := s.parseTags(parameters["tag"], parameters["tags"]); err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 // parseTimes reads start and end, in microseconds. lookback stands for a start that is missing.
