@@ -241,9 +241,9 @@ func parseQuery(q *storagev2.TraceQueryParameters) (*search, error) {
 	return s, nil
 }
 
-// timeOf is a time, zero if it is not given. Jaeger sends a time.Time that is zero as one of the year 1.
+// timeOf is a time, zero if it is not given. Jaeger sends a time that is not given as the beginning of the year 1, which is zero in Go.
 func timeOf(name string, t *timestamppb.Timestamp) (time.Time, error) {
-	if t == nil || t.AsTime().IsZero() {
+	if t == nil {
 		return time.Time{}, nil
 	}
 	if err := t.CheckValid(); err != nil {

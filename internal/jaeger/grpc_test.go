@@ -308,7 +308,22 @@ func TestATraceSaysWhatItLacks(t *testing.T) {
 	if warnings := warningsOf(spans[fine]); len(warnings) != 2 || len(warnings[0]) != 4 || len(warnings[1]) != 0 {
 		t.Errorf("warnings %q", warnings)
 	}
+	// What a search lacks is said once.
+	m.complete = span.Completeness{FilesFailed: 1}
+	m.traceComplete = true
+	stream, err = client.FindTraces(t.Context(), &storagev2.FindTracesRequest{Query: &storagev2.TraceQueryParameters{}})
+	var ids []string
+	ids, spans, _ = received(t, stream, err)
+	if len(ids) != 3 {
+		t.Fatalf("found %v", ids)
+	}
+	for i, id := range ids {
+		if warnings := warningsOf(spans[id]); (i == 0) != (len(warnings[0]) == 1) {
+			t.Errorf("warnings %q of trace %d", warnings, i)
+		}
+	}
 	// There is no place for a warning in an answer without traces.
+	m.complete = lacking()
 	_, err = client.FindTraceIDs(t.Context(), &storagev2.FindTraceIDsRequest{Query: &storagev2.TraceQueryParameters{ServiceName: "nobody"}})
 	if status.Code(err) != codes.Unavailable {
 		t.Errorf("nothing was found where not all could be looked at: %v", err)
@@ -326,6 +341,12 @@ func TestAStreamEndsWhereItIsTooLarge(t *testing.T) {
 	ids, spans, _ := received(t, stream, err)
 	if warnings := warningsOf(spans[fine]); !slices.Equal(ids, []string{fine}) || len(warnings[0]) != 1 ||
 		!strings.Contains(warnings[0][0], "only the first 1 of 3") {
+		t.Errorf("traces %v, warnings %q", ids, warnings)
+	}
+	// All that was found is there.
+	stream, err = client.FindTraces(t.Context(), &storagev2.FindTracesRequest{Query: &storagev2.TraceQueryParameters{SearchDepth: 1}})
+	ids, spans, _ = received(t, stream, err)
+	if warnings := warningsOf(spans[fine]); !slices.Equal(ids, []string{fine}) || len(warnings[0]) != 0 {
 		t.Errorf("traces %v, warnings %q", ids, warnings)
 	}
 }

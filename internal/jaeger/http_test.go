@@ -106,6 +106,7 @@ func TestSearch(t *testing.T) {
 		`service=frontend&tags={"error":"none"}`:                                {fine}, // an attribute
 		`service=frontend&tags={"error":"false"}`:                               nil,
 		"service=frontend&tag=error:true&tag=otel.status_code:ok":               nil,
+		"tag=error:true&tag=otel.status_code:ok&tag=otel.status_code:ok":        nil,
 		"service=frontend&tag=otel.status_code:OK":                              {fine},
 		"service=frontend&tag=otel.status_code:UNSET":                           {fine, failed},
 		"service=frontend&tag=span.kind:client":                                 {failed},
@@ -301,6 +302,11 @@ func TestSpansThatOTLPCannotSay(t *testing.T) {
 	if err := json.Unmarshal(body, &answer); err != nil || status != http.StatusOK || len(answer.Data[0].Spans) != 2 ||
 		len(answer.Data[0].Warnings) != 1 || !strings.Contains(answer.Data[0].Warnings[0], "column start_time") {
 		t.Errorf("%v, %d %s", err, status, body)
+	}
+	m.spans = append(m.spans, early)
+	m.spans[len(m.spans)-1].TraceID = job[:31] + "0"
+	if status, body := get(t, m, jaeger.Options{}, "/api/traces/"+job[:31]+"0"); status != http.StatusNotFound || !strings.Contains(string(body), "column start_time") {
+		t.Errorf("a trace of which no span can be said: %d %s", status, body)
 	}
 	_, body = get(t, m, jaeger.Options{}, "/api/traces?"+around())
 	if ids, errs := found(t, body); len(ids) != 3 || len(errs) != 1 || !strings.Contains(errs[0], "id of another writer") {
