@@ -1,8 +1,8 @@
 // Package api serves what the index knows, and what its indexer does, over HTTP.
 //
-// It imports the domain only: the index and the follower of the lake are given to it as a Catalog and an Indexer. The
-// server has no login. It is meant for the loopback interface or a private network, and what it can do about web pages
-// in the browsers of people on such a network is in guard.go.
+// It imports the domain only: the index and the follower of the lake are given to it as a Catalog and an Indexer. Who may
+// ask for what is in auth.go. The server is meant for the loopback interface or a private network, and what it can do about
+// web pages in the browsers of people on such a network is in guard.go.
 package api
 
 import (
@@ -15,6 +15,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/spanlake/spanlake/internal/apikey"
 	"github.com/spanlake/spanlake/internal/span"
 )
 
@@ -58,6 +59,13 @@ type Options struct {
 	Catalog Catalog
 	Indexer Indexer
 	Ingest  Ingest
+	// GRPC answers calls of gRPC, which come in over HTTP/2 without TLS on the same port as all else; a *grpc.Server is one. Its
+	// handlers may run a moment longer than Serve: with grpc.WaitForHandlers, its Stop waits for them. nil: there is no gRPC.
+	GRPC http.Handler
+	// Jaeger answers what Jaeger's own HTTP API has below /api/, errors included; nil: there is none.
+	Jaeger http.Handler
+	// Keys say who may ask for what; nil: everybody may ask for everything.
+	Keys apikey.Verifier
 	// Metrics are those that the follower counts in; nil: nobody else counts.
 	Metrics *Metrics
 	// Log gets what goes wrong in the server; nil: nothing is logged.
@@ -82,6 +90,9 @@ type Server struct {
 	catalog Catalog
 	indexer Indexer
 	ingest  Ingest
+	grpc    http.Handler
+	jaeger  http.Handler
+	keys    apikey.Verifier
 	metrics *Metrics
 	log     *slog.Logger
 	version string
@@ -124,6 +135,7 @@ type limits struct {
 func New(o Options) *Server {
 	s := &Server{
 		catalog: o.Catalog, indexer: o.Indexer, ingest: o.Ingest, version: cmp.Or(o.Version, "unknown"), instance: o.Instance,
+		grpc: o.GRPC, jaeger: o.Jaeger, keys: o.Keys,
 		metrics:    o.Metrics,
 		log:        o.Log,
 		hosts:      make(map[string]bool),

@@ -90,7 +90,7 @@ func (s *Server) inOTLP(ctx context.Context, accept string, ask func(context.Con
 	if p != nil {
 		return nil, p
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, s.queryTime, errQueryTime)
+	ctx, cancel := context.WithTimeoutCause(ctx, s.queryTime, &queryTimeError{s.queryTime})
 	defer cancel()
 	spans, complete, err := ask(ctx)
 	if err != nil {

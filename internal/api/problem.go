@@ -22,6 +22,8 @@ type problem struct {
 	huma.ErrorModel
 	// retryAfter goes into the header of that name; 0: none.
 	retryAfter time.Duration
+	// challenge goes into WWW-Authenticate; "": none.
+	challenge string
 	// completeness goes into the header of that name; nil: none.
 	completeness *span.Completeness
 }
@@ -31,6 +33,9 @@ func (p *problem) GetHeaders() http.Header {
 	h := http.Header{}
 	if p.retryAfter > 0 {
 		h.Set("Retry-After", strconv.Itoa(int(p.retryAfter.Seconds())))
+	}
+	if p.challenge != "" {
+		h.Set("WWW-Authenticate", p.challenge)
 	}
 	if p.completeness != nil {
 		h.Set(wire.CompletenessHeader, wire.CompletenessText(*p.completeness))
@@ -42,23 +47,22 @@ func newProblem(status int, kind, format string, args ...any) *problem {
 	return &problem{ErrorModel: huma.ErrorModel{Type: kind, Title: http.StatusText(status), Status: status, Detail: fmt.Sprintf(format, args...)}}
 }
 
-// causes of contexts that end
-var (
-	errStopping  = errors.New("the server is stopping: ask again when it runs")
-	errQueryTime = errors.New("the query took longer than is allowed")
-)
+// errStopping is the cause of contexts that end with the server.
+var errStopping = errors.New("the server is stopping: ask again when it runs")
 
 // problemOf says what to answer if the Catalog or the Indexer returned an error under a context.
 func (s *Server) problemOf(ctx context.Context, err error) *problem {
-	var query *span.QueryError
-	var invalid *span.InvalidError
+	var (
+		query   *span.QueryError
+		invalid *span.InvalidError
+		slow    *queryTimeError
+	)
 	switch cause := context.Cause(ctx); {
 	case errors.Is(cause, errStopping):
 		return newProblem(http.StatusServiceUnavailable, wire.TypeStopping, "%v", errStopping)
-	case errors.Is(cause, errQueryTime):
+	case errors.As(cause, &slow):
 		// 503 is what Prometheus answers as well. There is no Retry-After, since the same query will not be faster then.
-		return newProblem(http.StatusServiceUnavailable, wire.TypeQueryTime, "%v: it may run for %s, its rows be sent included; "+
-			"ask for less at a time", errQueryTime, s.queryTime)
+		return newProblem(http.StatusServiceUnavailable, wire.TypeQueryTime, "%v", slow)
 	case errors.As(err, &query):
 		return newProblem(http.StatusBadRequest, wire.TypeQuery, "%v", query)
 	case errors.As(err, &invalid):

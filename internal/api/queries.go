@@ -50,7 +50,7 @@ type answeredList[T any] struct {
 // asked calls a method of Queries within the time that a question may take.
 func asked[I, T any](s *Server, ask func(context.Context, *I) (T, span.Completeness, error)) func(context.Context, *I) (*answered[T], error) {
 	return func(ctx context.Context, in *I) (*answered[T], error) {
-		ctx, cancel := context.WithTimeoutCause(ctx, s.queryTime, errQueryTime)
+		ctx, cancel := context.WithTimeoutCause(ctx, s.queryTime, &queryTimeError{s.queryTime})
 		defer cancel()
 		body, complete, err := ask(ctx, in)
 		if err != nil {

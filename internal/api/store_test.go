@@ -39,7 +39,7 @@ func (s *store) answer(ctx context.Context) (span.Completeness, error) {
 	return s.complete, ctx.Err()
 }
 
-func metadata(s *span.Span) span.Metadata {
+func metadataOf(s *span.Span) span.Metadata {
 	return span.Metadata{
 		TraceID: s.TraceID, SpanID: s.SpanID, ParentSpanID: s.ParentSpanID, ServiceName: s.ServiceName, Name: s.Name, Kind: s.Kind,
 		StartTime: s.StartTime.Truncate(time.Microsecond), EndTime: s.EndTime.Truncate(time.Microsecond), Duration: s.Duration(), StatusCode: s.StatusCode,
@@ -47,7 +47,7 @@ func metadata(s *span.Span) span.Metadata {
 }
 
 func chosen(f *span.Filter, s *span.Span) bool {
-	m := metadata(s)
+	m := metadataOf(s)
 	return f.Match(&m) && attribute.Matches(f.Attributes, s.Attributes, s.ResourceAttributes)
 }
 
@@ -59,7 +59,7 @@ func (s *store) choose(f span.Filter) (all []span.Span) {
 		}
 	}
 	slices.SortStableFunc(all, func(a, b span.Span) int {
-		x, y := metadata(&a), metadata(&b)
+		x, y := metadataOf(&a), metadataOf(&b)
 		return x.Key().Compare(y.Key())
 	})
 	return all
@@ -98,7 +98,7 @@ func (s *store) Traces(ctx context.Context, f span.TraceFilter, cursor string, l
 			break
 		}
 		if i >= first {
-			page.Roots = append(page.Roots, metadata(&root))
+			page.Roots = append(page.Roots, metadataOf(&root))
 		}
 	}
 	return page, nil
@@ -143,7 +143,7 @@ func (s *store) Services(ctx context.Context) ([]span.Service, span.Completeness
 	complete, err := s.answer(ctx)
 	byName := map[string]*span.Service{}
 	for _, one := range s.choose(span.Filter{}) {
-		m := metadata(&one)
+		m := metadataOf(&one)
 		service := byName[m.ServiceName]
 		if service == nil {
 			service = &span.Service{Name: m.ServiceName, LastSeen: m.StartTime}

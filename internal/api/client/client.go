@@ -34,6 +34,7 @@ const (
 type Client struct {
 	base     *url.URL
 	instance string
+	key      string
 	http     *http.Client
 }
 
@@ -61,6 +62,9 @@ func New(baseURL, instance string) (*Client, error) {
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}, nil
 }
+
+// Authorize has all requests carry an API key; "" is none. It must be called before the first one.
+func (c *Client) Authorize(key string) { c.key = key }
 
 // Close closes connections that are not in use.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
@@ -186,8 +190,11 @@ func (c *Client) ask(ctx context.Context, method, path string, query url.Values,
 	if c.instance != "" {
 		request.Header.Set(wire.InstanceHeader, c.instance)
 	}
-	for _, c := range change {
-		c(request.Header)
+	if c.key != "" {
+		request.Header.Set("Authorization", "Bearer "+c.key)
+	}
+	for _, set := range change {
+		set(request.Header)
 	}
 	response, err := c.http.Do(request)
 	if err != nil {

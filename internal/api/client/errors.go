@@ -16,6 +16,12 @@ var ErrOtherInstance = errors.New("another process answers there than the one th
 var ErrOtherRole = errors.New("does not do this: `spanlake serve` and `spanlake backend` have an index, " +
 	"`spanlake serve` and `spanlake ingest` take spans in")
 
+// ErrUnauthenticated says that the server wants an API key, or another one than it was sent.
+var ErrUnauthenticated = errors.New("give one that it accepts with --api-key (SPANLAKE_API_KEY)")
+
+// ErrNotAllowed says that the API key is good, but not for this.
+var ErrNotAllowed = errors.New("give another one with --api-key (SPANLAKE_API_KEY)")
+
 // UnreachableError says that nobody answers.
 type UnreachableError struct {
 	URL string
@@ -58,6 +64,10 @@ func (c *Client) problem(p wire.Problem) error {
 	switch {
 	case p.Type == wire.TypeQuery:
 		return &span.QueryError{Err: err}
+	case p.Type == wire.TypeUnauthenticated:
+		return fmt.Errorf("%s: %w: %w", err.URL, err, ErrUnauthenticated)
+	case p.Type == wire.TypeNotAllowed:
+		return fmt.Errorf("%s: %w: %w", err.URL, err, ErrNotAllowed)
 	case p.Type == "" && p.Status == http.StatusNotFound:
 		return fmt.Errorf("%s %w", err.URL, ErrOtherRole)
 	}

@@ -24,11 +24,11 @@ var (
 	errLongLine  = errors.New("a line of the stream is too long")
 )
 
-// Select runs a query on the server: it calls header once, then row for each row, until one of them fails. The error is
+// Select runs a query on the server, and asks for all of its rows: it calls header once, then row for each row, until one of them fails. The error is
 // a *span.QueryError if the query is at fault, or what header or row returned.
 func (c *Client) Select(ctx context.Context, query string, form span.Form, header func([]string) error, row func([]*string) error) error {
 	columns := -1
-	rows := int64(0)
+	rows, all := int64(0), int64(0)
 	take := func(values []*string) error {
 		if columns < 0 || len(values) != columns {
 			return c.cut(ctx, errLineOrder)
@@ -36,7 +36,7 @@ func (c *Client) Select(ctx context.Context, query string, form span.Form, heade
 		rows++
 		return row(values)
 	}
-	end, err := c.stream(ctx, http.MethodPost, "/sql", wire.SQLRequest{Query: query, Form: wire.Form(form)}, func(line wire.Line) error {
+	end, err := c.stream(ctx, http.MethodPost, "/sql", wire.SQLRequest{Query: query, Form: wire.Form(form), MaxRows: &all, MaxBytes: &all}, func(line wire.Line) error {
 		switch {
 		case line.Columns != nil && columns < 0:
 			columns = len(*line.Columns)
@@ -51,7 +51,7 @@ func (c *Client) Select(ctx context.Context, query string, form span.Form, heade
 	if err != nil {
 		return err
 	}
-	if columns < 0 || end.Rows == nil || *end.Rows != rows {
+	if columns < 0 || end.Rows == nil || *end.Rows != rows || end.Truncated {
 		return c.cut(ctx, errNoEnd)
 	}
 	return nil

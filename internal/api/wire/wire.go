@@ -53,6 +53,10 @@ const (
 	TypeNotFailed = "urn:spanlake:problem:not-failed"
 	// TypeOtherInstance: the request was meant for another process.
 	TypeOtherInstance = "urn:spanlake:problem:other-instance"
+	// TypeUnauthenticated: it takes an API key, and the request has none that is accepted.
+	TypeUnauthenticated = "urn:spanlake:problem:unauthenticated"
+	// TypeNotAllowed: the API key of the request is good, but not for this.
+	TypeNotAllowed = "urn:spanlake:problem:not-allowed"
 	// TypeStopping: the server was told to end.
 	TypeStopping = "urn:spanlake:problem:stopping"
 )
@@ -126,7 +130,9 @@ type Ending struct {
 
 // End counts the lines of a stream, so that a stream that was cut is not taken for a complete one.
 type End struct {
-	Rows        *int64 `json:"rows,omitempty"`
+	Rows *int64 `json:"rows,omitempty"`
+	// Truncated: there are more rows than were asked for.
+	Truncated   bool   `json:"truncated,omitempty"`
 	Differences *int64 `json:"differences,omitempty"`
 }
 
@@ -216,4 +222,8 @@ type Retried struct {
 type SQLRequest struct {
 	Query string `json:"query" doc:"One statement that reads."`
 	Form  string `json:"form,omitempty" enum:"text,json" default:"text" doc:"How rows are sent: each value as text, or the row as one object."`
+	// MaxRows and MaxBytes are nil for the default, so that 0 can be told from it.
+	MaxRows  *int64 `json:"max_rows,omitempty" minimum:"0" default:"100000" doc:"How many rows are sent; 0 is all. If there are more, the end of the answer says that it is truncated."`
+	MaxBytes *int64 `json:"max_bytes,omitempty" minimum:"0" default:"67108864" doc:"How many bytes of rows are sent, as they are in the answer; 0 is all. The same holds."`
+	Timeout  string `json:"timeout,omitempty" maxLength:"30" doc:"How long the query may take, its rows be sent included, such as 1.5s or 2m; no longer than the server allows, which is the default."`
 }
