@@ -26,13 +26,15 @@ type item struct {
 	retire bool
 
 	// Set on the way.
-	layout     layout
-	fileID     int32
-	failure    *FileError
-	vanished   bool // between listing and reading
-	unfinished bool // it is still being written
-	skipped    int64
-	duplicates int64
+	layout layout
+	// footerBytes is how long the footer is.
+	footerBytes int64
+	fileID      int32
+	failure     *FileError
+	vanished    bool // between listing and reading
+	unfinished  bool // it is still being written
+	skipped     int64
+	duplicates  int64
 }
 
 // fail notes that the file cannot be indexed, or that it is not there any more.
@@ -273,6 +275,9 @@ func (b *batch) insert(ctx context.Context) error {
 		return err
 	}
 	if err := b.exec(ctx, "add to daily statistics", dailyAddSQL, b.first, b.last); err != nil {
+		return err
+	}
+	if err := b.insertFilters(ctx); err != nil {
 		return err
 	}
 	return b.register(ctx, loaded)

@@ -312,6 +312,7 @@ func checks() []check {
 		{name: "registry", sql: registrySQL},
 		{name: "rows", sql: rowsSQL},
 		{name: "file_services", sql: fileServicesCheckSQL},
+		{name: "row_groups", sql: rowGroupsCheckSQL},
 		{name: "services", sql: servicesCheckSQL},
 		{name: "daily", sql: dailyCheckSQL, startsSQL: dayStartsSQL, least: "-infinity", most: "infinity"},
 		{name: "uniqueness", sql: uniquenessSQL, startsSQL: timeStartsSQL, least: "-infinity", most: "infinity"},
