@@ -151,11 +151,9 @@ CREATE TABLE file_repeats (
 -- Which attributes the spans in a row group may have, as the footer of its file says: docs/adr/0013. Files that do not say
 -- so have no rows here. The bits of filters are random, so trying to compress them is in vain.
 CREATE TABLE row_groups (
-    file_id        INTEGER NOT NULL,
-    row_group      INTEGER NOT NULL,        -- its number in the file, from 0
-    first_trace_id VARCHAR NOT NULL,
-    last_trace_id  VARCHAR NOT NULL,
-    attributes     BLOB NOT NULL USING COMPRESSION uncompressed
+    file_id    INTEGER NOT NULL,
+    row_group  INTEGER NOT NULL,            -- its number in the file, from 0
+    attributes BLOB NOT NULL USING COMPRESSION uncompressed
 );
 
 -- Files that retention has taken out of the index and that are still to be deleted from the lake.
