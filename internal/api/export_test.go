@@ -17,6 +17,9 @@ func (s *Server) Limits(queryWait, stall, scrape, grace time.Duration) {
 	}
 }
 
+// Heartbeat makes a tail say so often that it is still there.
+func (s *Server) Heartbeat(every time.Duration) { s.limits.heartbeat = every }
+
 // SetCatalog makes a server work with another Catalog.
 func (s *Server) SetCatalog(c Catalog) { s.catalog = c }
 

@@ -124,6 +124,9 @@ func (i *ingest) recover(ctx context.Context, role Role, metrics *api.Metrics) e
 		return err
 	}
 	for _, f := range flushes {
+		if f.Path != "" {
+			i.store.Assign(f.First, f.Last, f.Path) // the file may be there, whatever the log knows of it
+		}
 		if f.Published {
 			i.store.Publish(f.First, f.Last, f.Path)
 		}
