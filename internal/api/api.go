@@ -13,6 +13,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/danielgtaylor/huma/v2"
+
 	"github.com/spanlake/spanlake/internal/apikey"
 	"github.com/spanlake/spanlake/internal/span"
 )
@@ -77,8 +79,10 @@ type Options struct {
 	Hosts []string
 	// QueryTime is how long a query may run, its rows be sent included; 0: 5 minutes.
 	QueryTime time.Duration
-	// Queries is how many queries may run at once; 0: 4.
-	Queries int
+	// SQLQueries is how many queries in SQL may run at once; 0: 4.
+	SQLQueries int
+	// Queries answers what is asked of spans, wherever they are; nil: nothing is asked. It is given with a Catalog.
+	Queries Queries
 }
 
 // Server answers requests. Make it with New.
@@ -101,6 +105,11 @@ type Server struct {
 	queryTime time.Duration
 	queries   chan struct{}
 	verifying atomic.Bool
+	// spans is nil if nothing is asked of spans. tails and exports are taken by those that run.
+	spans          Queries
+	tails, exports chan struct{}
+	// ending is closed as soon as the server is told to stop.
+	ending chan struct{}
 	// The turns let one caller at a time read what /metrics and /readyz show.
 	statusTurn, sizeTurn, ingestTurn chan struct{}
 
@@ -108,7 +117,9 @@ type Server struct {
 	running *running
 	mux     *http.ServeMux
 	foreign *http.CrossOriginProtection
-	openAPI []byte
+	// described is the API, openAPI the same as JSON.
+	described *huma.OpenAPI
+	openAPI   []byte
 }
 
 // limits are how long the server waits for others.
@@ -116,6 +127,8 @@ type limits struct {
 	// queryWait is for another query to end, stall for a consumer to take what is written, scrape for the sources of
 	// /metrics and /readyz, grace for requests to end when the server does.
 	queryWait, stall, scrape, grace time.Duration
+	// heartbeat is how often a tail says that it is still there.
+	heartbeat time.Duration
 }
 
 // New makes a server. It listens when Serve is called.
@@ -127,14 +140,19 @@ func New(o Options) *Server {
 		log:        o.Log,
 		hosts:      make(map[string]bool),
 		queryTime:  cmp.Or(max(o.QueryTime, 0), 5*time.Minute),
-		queries:    make(chan struct{}, cmp.Or(max(o.Queries, 0), 4)),
+		queries:    make(chan struct{}, cmp.Or(max(o.SQLQueries, 0), 4)),
+		spans:      o.Queries,
+		tails:      make(chan struct{}, maxTails),
+		exports:    make(chan struct{}, maxExports),
+		ending:     make(chan struct{}),
 		statusTurn: make(chan struct{}, 1),
 		sizeTurn:   make(chan struct{}, 1),
 		ingestTurn: make(chan struct{}, 1),
-		limits:     limits{queryWait: 10 * time.Second, stall: 30 * time.Second, scrape: 2 * time.Second, grace: 2 * time.Second},
-		running:    newRunning(),
-		mux:        http.NewServeMux(),
-		foreign:    http.NewCrossOriginProtection(),
+		limits: limits{queryWait: 10 * time.Second, stall: 30 * time.Second, scrape: 2 * time.Second, grace: 2 * time.Second,
+			heartbeat: 15 * time.Second},
+		running: newRunning(),
+		mux:     http.NewServeMux(),
+		foreign: http.NewCrossOriginProtection(),
 	}
 	if s.metrics == nil {
 		s.metrics = NewMetrics()
@@ -154,6 +172,7 @@ func (s *Server) routes() {
 	s.mux.HandleFunc("GET /readyz", s.readyz)
 	s.mux.HandleFunc("GET /metrics", s.scrape)
 	s.mux.HandleFunc("GET /openapi.json", s.describe)
+	s.mux.HandleFunc("GET /docs", s.docs)
 	s.operations(s.newHuma())
 }
 

@@ -69,7 +69,7 @@ func TestWhoMayDoWhat(t *testing.T) {
 	k := newKeyring(t)
 	const secret = "a-secret-of-the-process"
 	taking := &flushing{}
-	s := start(t, newMemory(), api.Options{Ingest: taking, Jaeger: http.HandlerFunc(answers), Instance: "one",
+	s := start(t, newMemory(), api.Options{Ingest: taking, Queries: &store{spans: exampleSpans()}, Jaeger: http.HandlerFunc(answers), Instance: "one",
 		Keys: apikey.WithSecret(k, "this machine", secret, apikey.Operate)})
 	type asker struct {
 		name, key string
@@ -118,7 +118,14 @@ func TestWhoMayDoWhat(t *testing.T) {
 		{"POST", "/healthz", "", "operate", 405},
 		{"DELETE", "/api/v1/services", "", "operate", 405},
 		{"POST", "/api/v1/sql/", "{}", "operate", 404},
-		{"PURGE", "/docs", "", "operate", 404},
+		{"PURGE", "/docs", "", "operate", 405},
+		{"GET", "/docs", "", "open", 0},
+		{"GET", "/api/v1/traces", "", "read", 0},
+		{"GET", "/api/v1/traces/" + id(16, 1), "", "read", 0},
+		{"GET", "/api/v1/export", "", "read", 0},
+		{"HEAD", "/api/v1/tail", "", "read", 0},
+		{"GET", "/api/v1/stats/red", "", "read", 0},
+		{"GET", "/api/v1/observability/services/a/spans/root", "", "read", 0},
 	} {
 		for _, a := range askers {
 			want := map[string]int{"open": a.open, "read": a.read, "operate": a.operate}[route.needs]

@@ -203,14 +203,18 @@ func (p *probe) WriteHeader(status int) { p.status = status }
 
 func (p *probe) Write(b []byte) (int, error) { return len(b), nil }
 
-// checkQuery refuses query parameters that an operation does not have, that are there twice, or that have no value: a
+// checkQuery refuses query parameters that an operation does not have, that are there twice though they are no list, or that have no value: a
 // misspelt limit must not be taken for none. huma can refuse unknown ones, but does not say what is allowed.
 func checkQuery(api huma.API) func(huma.Context, func(huma.Context)) {
 	return func(ctx huma.Context, next func(huma.Context)) {
-		var allowed []string
+		var allowed, repeatable []string
 		for _, parameter := range ctx.Operation().Parameters {
-			if parameter.In == "query" {
-				allowed = append(allowed, parameter.Name)
+			if parameter.In != "query" {
+				continue
+			}
+			allowed = append(allowed, parameter.Name)
+			if parameter.Explode != nil && *parameter.Explode {
+				repeatable = append(repeatable, parameter.Name)
 			}
 		}
 		asked := ctx.URL()
@@ -227,9 +231,9 @@ func checkQuery(api huma.API) func(huma.Context, func(huma.Context)) {
 				message = "unknown query parameter: none is allowed"
 			case !slices.Contains(allowed, name):
 				message = "unknown query parameter: allowed are " + strings.Join(allowed, ", ")
-			case len(values) != 1:
+			case len(values) != 1 && !slices.Contains(repeatable, name):
 				message = "must be given once"
-			case values[0] == "":
+			case slices.Contains(values, ""):
 				message = "must have a value"
 			default:
 				continue

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -23,6 +24,8 @@ type problem struct {
 	retryAfter time.Duration
 	// challenge goes into WWW-Authenticate; "": none.
 	challenge string
+	// completeness goes into the header of that name; nil: none.
+	completeness *span.Completeness
 }
 
 // GetHeaders are sent with the problem.
@@ -33,6 +36,9 @@ func (p *problem) GetHeaders() http.Header {
 	}
 	if p.challenge != "" {
 		h.Set("WWW-Authenticate", p.challenge)
+	}
+	if p.completeness != nil {
+		h.Set(wire.CompletenessHeader, wire.CompletenessText(*p.completeness))
 	}
 	return h
 }
@@ -47,8 +53,9 @@ var errStopping = errors.New("the server is stopping: ask again when it runs")
 // problemOf says what to answer if the Catalog or the Indexer returned an error under a context.
 func (s *Server) problemOf(ctx context.Context, err error) *problem {
 	var (
-		query *span.QueryError
-		slow  *queryTimeError
+		query   *span.QueryError
+		invalid *span.InvalidError
+		slow    *queryTimeError
 	)
 	switch cause := context.Cause(ctx); {
 	case errors.Is(cause, errStopping):
@@ -58,6 +65,12 @@ func (s *Server) problemOf(ctx context.Context, err error) *problem {
 		return newProblem(http.StatusServiceUnavailable, wire.TypeQueryTime, "%v", slow)
 	case errors.As(err, &query):
 		return newProblem(http.StatusBadRequest, wire.TypeQuery, "%v", query)
+	case errors.As(err, &invalid):
+		p := newProblem(http.StatusUnprocessableEntity, wire.TypeInvalid, "%v", invalid)
+		p.Errors = []*huma.ErrorDetail{invalidDetail(invalid)}
+		return p
+	case errors.Is(err, span.ErrNotFound):
+		return newProblem(http.StatusNotFound, wire.TypeNotFound, "%v", err)
 	case errors.Is(err, span.ErrNotFailed):
 		return newProblem(http.StatusNotFound, wire.TypeNotFailed, "%v", err)
 	case ctx.Err() == nil:
@@ -65,6 +78,17 @@ func (s *Server) problemOf(ctx context.Context, err error) *problem {
 		s.log.Error("a request failed", "error", err)
 	}
 	return newProblem(http.StatusInternalServerError, "", "%v", err)
+}
+
+// invalidDetail says which parameter is wrong.
+func invalidDetail(e *span.InvalidError) *huma.ErrorDetail {
+	const shown = 1000
+	location := "query." + e.What
+	switch e.What {
+	case whatTrace, whatSpan, pathService:
+		location = "path." + strings.ReplaceAll(e.What, " ", "_")
+	}
+	return &huma.ErrorDetail{Message: e.Problem, Location: location, Value: strings.ToValidUTF8(e.Value[:min(shown, len(e.Value))], "\uFFFD")}
 }
 
 // writeProblem answers with a problem where huma does not.

@@ -47,6 +47,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 			SendPingTimeout: pingTime, PingTimeout: pingTime},
 		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
+	server.RegisterOnShutdown(sync.OnceFunc(func() { close(s.ending) }))
 	failed := make(chan error, 1)
 	var serving sync.WaitGroup
 	serving.Go(func() { failed <- server.Serve(listener) })

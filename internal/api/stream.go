@@ -126,7 +126,9 @@ func (s *stream) fail(p *problem) {
 }
 
 // lost tells whether the client is gone, or has stopped reading.
-func (s *stream) lost() bool {
-	w, ok := s.w.(*response)
-	return ok && w.failed != nil
+func (s *stream) lost() bool { return lost(s.w) }
+
+func lost(w http.ResponseWriter) bool {
+	r, ok := w.(*response)
+	return ok && r.failed != nil
 }

@@ -78,10 +78,18 @@ func (r *row) micros() int64 { return r.start / int64(time.Microsecond) }
 type inBlock struct {
 	*chooser
 	none bool // can be chosen
-	// services and names tell which names of the block are chosen, nil if all are; unsure are those of which too little is kept.
-	services, names []bool
-	unsure          []bool
+	// services and names tell which names of the block are chosen, nil if all are. unsure are those of which too little is kept, nil if none.
+	services, names, unsure nameSet
 }
+
+// nameSet has some of the names of a block, by their numbers.
+type nameSet []bool
+
+// orAll tells whether a name is in the set, which has all of them if it is nil.
+func (s nameSet) orAll(n uint32) bool { return len(s) == 0 || s[n] }
+
+// orNone tells whether a name is in the set, which has none of them if it is nil.
+func (s nameSet) orNone(n uint32) bool { return len(s) > 0 && s[n] }
 
 // in are choosers for blocks.
 func (c *chooser) in(blocks []block) []inBlock {
@@ -110,12 +118,12 @@ func (c *chooser) inOne(b *block) inBlock {
 }
 
 // match tells which names of the block are what is asked for; of those that were cut, which may be.
-func (in *inBlock) match(b *block, asked string, how span.NameMatch) (chosen []bool, any bool) {
-	chosen = make([]bool, len(b.names))
+func (in *inBlock) match(b *block, asked string, how span.NameMatch) (chosen nameSet, some bool) {
+	chosen = make(nameSet, len(b.names))
 	for i, name := range b.names {
 		if len(name) > span.MaxNameBytes-utf8.UTFMax {
 			if in.unsure == nil {
-				in.unsure = make([]bool, len(b.names))
+				in.unsure = make(nameSet, len(b.names))
 			}
 			in.unsure[i] = true
 			chosen[i] = how == span.NameContains || strings.HasPrefix(name, span.CutName(asked))
@@ -123,14 +131,14 @@ func (in *inBlock) match(b *block, asked string, how span.NameMatch) (chosen []b
 			chosen[i] = how == span.NameExact && name == asked || how == span.NamePrefix && strings.HasPrefix(name, asked) ||
 				how == span.NameContains && strings.Contains(name, asked)
 		}
-		any = any || chosen[i]
+		some = some || chosen[i]
 	}
-	return chosen, any
+	return chosen, some
 }
 
 // row tells whether a row is chosen; sure is false if the whole span has to be looked at.
 func (in *inBlock) row(r *row) (chosen, sure bool) {
-	if r.start < in.from || r.start >= in.until || in.services != nil && !in.services[r.service] || in.names != nil && !in.names[r.name] {
+	if r.start < in.from || r.start >= in.until || !in.services.orAll(r.service) || !in.names.orAll(r.name) {
 		return false, true
 	}
 	if in.status != nil && r.status != int8(*in.status) || in.kind != nil && r.kind != int8(*in.kind) || in.rootsOnly && !r.isRoot() {
@@ -140,8 +148,8 @@ func (in *inBlock) row(r *row) (chosen, sure bool) {
 	if in.minimum != 0 && d < in.minimum || in.maximum != 0 && d > in.maximum || in.after != nil && !in.isAfter(r) {
 		return false, true
 	}
-	sure = len(in.keys) == 0 && (in.unsure == nil || (in.services == nil || !in.unsure[r.service]) && (in.names == nil || !in.unsure[r.name]))
-	return true, sure
+	unsure := len(in.keys) > 0 || in.services != nil && in.unsure.orNone(r.service) || in.names != nil && in.unsure.orNone(r.name)
+	return true, !unsure
 }
 
 // isAfter tells whether a row comes after the place in a listing, whose ids may be any text.

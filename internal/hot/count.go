@@ -96,7 +96,7 @@ func (c *counting) count(b *block) error {
 	undivided := q.Name == "" && q.Step == 0 && !q.ByName && !q.Durations
 	if s := b.sealed; s != nil && undivided && s.first >= c.from && s.last < c.until {
 		for _, t := range s.services {
-			if in.services == nil || in.services[t.name] {
+			if in.services.orAll(t.name) {
 				sum, err := c.at(b, inStep{service: t.name})
 				if err != nil {
 					return err

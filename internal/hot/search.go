@@ -121,12 +121,13 @@ func (s *Store) TracesOf(ctx context.Context, spanID string) ([]string, error) {
 		return nil, err
 	}
 	traces := make(map[string]bool)
-	for _, b := range s.snapshot() {
+	blocks := s.snapshot()
+	for n := range blocks {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		for i := range b.rows {
-			if r := &b.rows[i]; r.id == id {
+		for i := range blocks[n].rows {
+			if r := &blocks[n].rows[i]; r.id == id {
 				traces[hex.EncodeToString(r.trace[:])] = true
 			}
 		}

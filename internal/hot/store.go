@@ -154,8 +154,8 @@ func (s *Store) assign(first, last span.RequestID, path string, published *file)
 		s.seal()
 	}
 	blocks := make([]block, 0, len(s.blocks)+2)
-	for _, b := range s.blocks {
-		switch b.count(inRange) {
+	for i := range s.blocks {
+		switch b := s.blocks[i]; b.count(inRange) {
 		case 0:
 			blocks = append(blocks, b)
 		case len(b.requests):

@@ -288,7 +288,7 @@ const (
 
 	fileServicesSQL = `
 INSERT INTO file_services
-SELECT file_id, service_name, count(*), min(start_time), max(start_time)
+SELECT file_id, service_name, count(*), min(start_time), max(start_time), count(*) FILTER (is_root), count(*) FILTER (status_code = 2)
 FROM span_metadata
 WHERE file_id BETWEEN $1 AND $2
 GROUP BY file_id, service_name`

@@ -2,6 +2,7 @@ package index
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 
@@ -19,21 +20,22 @@ const (
 	filterTextsSQL = `
 SELECT file_name, value FROM parquet_kv_metadata($1) WHERE key = encode($2) AND octet_length(value) <= $3`
 
+	// insertFiltersSQL takes filters in base64: lists of BLOBs cannot be parameters.
 	insertFiltersSQL = `
 INSERT INTO row_groups
-SELECT unnest($1::INTEGER[]), unnest($2::INTEGER[]), unnest($3::VARCHAR[]), unnest($4::VARCHAR[]), unnest($5::BLOB[])`
+SELECT file_id, row_group, from_base64(filter)
+FROM (SELECT unnest($1::INTEGER[]) AS file_id, unnest($2::INTEGER[]) AS row_group, unnest($3::VARCHAR[]) AS filter)
+ORDER BY file_id, row_group`
 
 	rowGroupsCheckSQL = `
 SELECT coalesce(any_value(p.file_path), 'file_id ' || r.file_id),
        CASE WHEN any_value(p.file_path) IS NULL THEN 'is not registered but has filters of row groups'
-            ELSE 'has filters of row groups that are not in the order of trace ids' END
-FROM (SELECT *, lag(last_trace_id) OVER (PARTITION BY file_id ORDER BY row_group) AS before,
-             row_number() OVER (PARTITION BY file_id ORDER BY row_group) - 1 AS position
-      FROM (SELECT file_id, row_group, first_trace_id, last_trace_id FROM row_groups)) r
+            ELSE 'has filters of ' || count(*) || ' row groups from ' || min(r.row_group) || ' to ' || max(r.row_group) END
+FROM (SELECT file_id, row_group FROM row_groups) r
 LEFT JOIN parquet_files p USING (file_id)
 GROUP BY r.file_id
-HAVING any_value(p.file_path) IS NULL
-    OR bool_or(r.first_trace_id > r.last_trace_id OR r.before > r.first_trace_id OR r.position <> r.row_group)`
+HAVING any_value(p.file_path) IS NULL OR min(r.row_group) <> 0 OR max(r.row_group) + 1 <> count(*)
+    OR count(DISTINCT r.row_group) <> count(*)`
 )
 
 // insertFilters takes over what the footers of the batch say of the attributes in their row groups. Whatever stands there, the
@@ -59,8 +61,7 @@ func (b *batch) insertFiltersOf(ctx context.Context, items []*item) error {
 		return err
 	}
 	var ids, numbers []int32
-	var first, last []string
-	var filters [][]byte
+	var filters []string
 	for _, it := range items {
 		text, ok := texts[it]
 		if !ok {
@@ -73,13 +74,13 @@ func (b *batch) insertFiltersOf(ctx context.Context, items []*item) error {
 		}
 		for i, g := range groups {
 			ids, numbers = append(ids, it.fileID), append(numbers, int32(i)) //nolint:gosec // Limits.RowGroups bounds it
-			first, last, filters = append(first, g.FirstTraceID), append(last, g.LastTraceID), append(filters, g.Filter)
+			filters = append(filters, base64.StdEncoding.EncodeToString(g.Filter))
 		}
 	}
 	if len(ids) == 0 {
 		return nil
 	}
-	_, err = b.tx.ExecContext(ctx, insertFiltersSQL, ids, numbers, first, last, filters)
+	_, err = b.tx.ExecContext(ctx, insertFiltersSQL, ids, numbers, filters)
 	return err
 }
 
@@ -107,12 +108,9 @@ func (b *batch) filterTexts(ctx context.Context, items []*item) (map[*item]strin
 	return texts, rows.Err()
 }
 
-var (
-	errOtherRowGroups = errors.New("they are of another number of row groups")
-	errUnorderedRows  = errors.New("they are not in the order of trace ids")
-)
+var errOtherRowGroups = errors.New("they are of another number of row groups")
 
-// decodeFilters reads what a footer says of its row groups, and makes sure that it can be meant.
+// decodeFilters reads what a footer says of its row groups.
 func decodeFilters(text string, rowGroups int64) ([]attribute.RowGroup, error) {
 	groups, err := attribute.Decode(text)
 	if err != nil {
@@ -120,13 +118,6 @@ func decodeFilters(text string, rowGroups int64) ([]attribute.RowGroup, error) {
 	}
 	if int64(len(groups)) != rowGroups {
 		return nil, errOtherRowGroups
-	}
-	before := ""
-	for _, g := range groups {
-		if g.FirstTraceID < before || g.LastTraceID < g.FirstTraceID {
-			return nil, errUnorderedRows
-		}
-		before = g.LastTraceID
 	}
 	return groups, nil
 }

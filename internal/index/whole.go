@@ -219,12 +219,13 @@ func (r *wholeReader) read(ctx context.Context, w *wholeFile, want *wantedSpans,
 }
 
 // taking collects wanted spans until there are enough.
-func (r *wholeReader) taking(want *wantedSpans) func(*span.Span, int64) error {
-	return func(s *span.Span, bytes int64) error {
+func (r *wholeReader) taking(want *wantedSpans) func(*wholeScanner) error {
+	return func(scanned *wholeScanner) error {
+		s := &scanned.s
 		if want.ids != nil && !want.ids[spanKey{s.TraceID, s.SpanID}] {
 			return nil
 		}
-		if r.left -= bytes; r.left < 0 {
+		if r.left -= scanned.bytes(); r.left < 0 {
 			return errFull
 		}
 		r.spans = append(r.spans, *s)

@@ -155,10 +155,10 @@ func newWholeScanner(s *shape) *wholeScanner {
 	return w
 }
 
-// scan reads a row. The span is valid until the next call; its texts are for good.
-func (w *wholeScanner) scan(rows *sql.Rows) (*span.Span, error) {
+// scan reads a row into s, whose texts are for good.
+func (w *wholeScanner) scan(rows *sql.Rows) error {
 	if err := rows.Scan(w.to...); err != nil {
-		return nil, err
+		return err
 	}
 	for i, c := range w.columns {
 		switch c.kind {
@@ -175,7 +175,7 @@ func (w *wholeScanner) scan(rows *sql.Rows) (*span.Span, error) {
 	w.s.Kind, w.s.StatusCode = span.Kind(clampInt8(w.kind)), span.StatusCode(clampInt8(w.status))
 	w.s.StartTime = time.UnixMicro(w.start).Add(below(w.startRemainder)).UTC()
 	w.s.EndTime = w.endTime()
-	return &w.s, nil
+	return nil
 }
 
 // clampInt8: numbers that OpenTelemetry does not define, as files of other writers may have them, stay undefined ones.
@@ -222,9 +222,8 @@ func (w *wholeScanner) bytes() int64 {
 	return int64(n)
 }
 
-// read calls yield for each whole span of a wholeSQL, with what its texts take. The span is valid during the call. Errors but those of
-// yield name the file.
-func (w *wholeFile) read(ctx context.Context, db *sql.DB, query string, args []any, yield func(s *span.Span, bytes int64) error) error {
+// read calls each for the rows of a wholeSQL, after each was scanned. Errors but those of each name the file.
+func (w *wholeFile) read(ctx context.Context, db *sql.DB, query string, args []any, each func(*wholeScanner) error) error {
 	rows, err := db.QueryContext(ctx, query, args...)
 	if err != nil {
 		return w.explain(ctx, err)
@@ -232,11 +231,10 @@ func (w *wholeFile) read(ctx context.Context, db *sql.DB, query string, args []a
 	defer func() { _ = rows.Close() }()
 	scanner := newWholeScanner(w.shape)
 	for rows.Next() {
-		s, err := scanner.scan(rows)
-		if err != nil {
+		if err := scanner.scan(rows); err != nil {
 			return w.explain(ctx, err)
 		}
-		if err := yield(s, scanner.bytes()); err != nil {
+		if err := each(scanner); err != nil {
 			return err
 		}
 	}

@@ -47,6 +47,8 @@ func (e *ServerError) Unwrap() error {
 	switch e.Problem.Type {
 	case wire.TypeNotFailed:
 		return span.ErrNotFailed
+	case wire.TypeNotFound:
+		return span.ErrNotFound
 	case wire.TypeOtherInstance:
 		return ErrOtherInstance
 	}
@@ -56,6 +58,9 @@ func (e *ServerError) Unwrap() error {
 // problem is the error that the index would have returned, as far as there is one.
 func (c *Client) problem(p wire.Problem) error {
 	err := &ServerError{URL: c.base.String(), Problem: p}
+	if invalid, ok := invalidOf(p); ok {
+		return invalid
+	}
 	switch {
 	case p.Type == wire.TypeQuery:
 		return &span.QueryError{Err: err}

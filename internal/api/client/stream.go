@@ -21,6 +21,7 @@ var (
 	errAfterEnd  = errors.New("the stream goes on after its last line")
 	errLineKind  = errors.New("a line of the stream is none that this version knows")
 	errLineOrder = errors.New("a line of the stream is where it cannot be")
+	errTruncated = errors.New("the stream has some of the rows only, and all were asked for")
 	errLongLine  = errors.New("a line of the stream is too long")
 )
 
@@ -51,8 +52,11 @@ func (c *Client) Select(ctx context.Context, query string, form span.Form, heade
 	if err != nil {
 		return err
 	}
-	if columns < 0 || end.Rows == nil || *end.Rows != rows || end.Truncated {
+	switch {
+	case columns < 0, end.Rows == nil, *end.Rows != rows:
 		return c.cut(ctx, errNoEnd)
+	case end.Truncated:
+		return c.cut(ctx, errTruncated)
 	}
 	return nil
 }

@@ -21,6 +21,16 @@ const (
 	StreamType = "application/x-ndjson"
 	// ProblemType is the media type of errors (RFC 9457).
 	ProblemType = "application/problem+json"
+	// JSONType is that of answers, and of spans in OTLP.
+	JSONType = "application/json"
+	// ProtobufType is that of spans in OTLP as well.
+	ProtobufType = "application/x-protobuf"
+	// EventsType is that of server-sent events.
+	EventsType = "text/event-stream"
+	// EventTrace is the event with a Trace.
+	EventTrace = "trace"
+	// EventError is the one with a Problem, at the end.
+	EventError = "error"
 )
 
 // The types of problems that a program may want to tell apart. Any other problem is told by its status alone.
@@ -33,6 +43,12 @@ const (
 	TypeBusy = "urn:spanlake:problem:busy"
 	// TypeVerifying: a verify is running, and one at a time is allowed.
 	TypeVerifying = "urn:spanlake:problem:verifying"
+	// TypeInvalid: what was asked cannot be asked; the first of the errors says which parameter is wrong.
+	TypeInvalid = "urn:spanlake:problem:invalid"
+	// TypeNotFound: there is no such trace or span.
+	TypeNotFound = "urn:spanlake:problem:not-found"
+	// TypeUnsayable: there are spans, but OTLP cannot say them.
+	TypeUnsayable = "urn:spanlake:problem:not-in-otlp"
 	// TypeNotFailed: the file is not among the failed ones.
 	TypeNotFailed = "urn:spanlake:problem:not-failed"
 	// TypeOtherInstance: the request was meant for another process.
@@ -58,6 +74,7 @@ type Problem struct {
 type Detail struct {
 	Message  string `json:"message,omitempty"`
 	Location string `json:"location,omitempty"`
+	Value    any    `json:"value,omitempty"`
 }
 
 // Text is a problem in one line.
