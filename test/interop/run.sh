@@ -18,6 +18,7 @@ cache=${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/spanlake-ci/interop
 telemetrygen_version=v0.161.0
 jaeger_version=v1.76.0
 key=interop-key-of-this-run
+read_key=interop-key-that-reads
 
 work=$(mktemp -d)
 server= query=
@@ -145,7 +146,7 @@ grpc=$(free_port) http=$(free_port) listen=$(free_port)
 settings=(
   PATH="$PATH" HOME="$work"
   JUNJO_SPAN_STORAGE_PATH="$work/spans" JUNJO_DUCKDB_PATH="$work/duckdb/spanlake.duckdb" JUNJO_WAL_SQLITE_PATH="$work/sqlite/wal.db"
-  SPANLAKE_KEYS_FILE="$work/keys.json" SPANLAKE_API_KEYS="$key"
+  SPANLAKE_KEYS_FILE="$work/keys.json" SPANLAKE_API_KEYS="$key" SPANLAKE_READ_API_KEYS="$read_key"
   SPANLAKE_OTLP_GRPC="127.0.0.1:$grpc" SPANLAKE_OTLP_HTTP="127.0.0.1:$http" SPANLAKE_LISTEN="127.0.0.1:$listen"
 )
 cd "$work" # no file .env is here
@@ -239,7 +240,7 @@ fi
 # ---- Jaeger: what is sent to it is written to Spanlake, and what it shows is read from there
 if [ -n "$jaeger" ]; then
   api=$(free_port)/api otlp=$(free_port)
-  # The configuration of docs/jaeger.md with a writer, the ports of this run and its key.
+  # The configuration of docs/jaeger.md with a writer, the ports of this run and its keys.
   cat >"$work/jaeger.yaml" <<EOF
 service:
   extensions: [jaeger_storage, jaeger_query]
@@ -261,7 +262,7 @@ extensions:
       spanlake:
         grpc:
           endpoint: 127.0.0.1:$listen
-          headers: {authorization: "Bearer $key"}
+          headers: {authorization: "Bearer $read_key"}
           tls:
             insecure: true
           writer:
@@ -291,7 +292,7 @@ EOF
   shows() {
     local answer
     for _ in $(seq 50); do
-      answer=$(curl -s -H "authorization: Bearer $key" "http://127.0.0.1:$1$2" || true)
+      answer=$(curl -s -H "authorization: Bearer $read_key" "http://127.0.0.1:$1$2" || true)
       if [[ $answer == *"$3"* ]]; then
         return 0
       fi
@@ -307,7 +308,7 @@ EOF
     for address in "$api" "$listen/api"; do
       shows "$address" /services '"through-jaeger"'
       shows "$address" "/services/through-jaeger/operations" '"lets-go"'
-      found=$(curl -s -H "authorization: Bearer $key" "http://127.0.0.1:$address/traces?service=through-jaeger&limit=200&tags=%7B%22error%22%3A%22true%22%7D" |
+      found=$(curl -s -H "authorization: Bearer $read_key" "http://127.0.0.1:$address/traces?service=through-jaeger&limit=200&tags=%7B%22error%22%3A%22true%22%7D" |
         { grep -o '"spanID":"[0-9a-f]*","\(flags\|operationName\)' || true; } | wc -l)
       [ "$found" = 100 ] || fail "Jaeger's API on port $address shows $found spans ($moment), want 100"
     done
