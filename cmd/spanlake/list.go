@@ -12,6 +12,7 @@ import (
 
 	"github.com/spanlake/spanlake/internal/api"
 	"github.com/spanlake/spanlake/internal/index"
+	"github.com/spanlake/spanlake/internal/terminal"
 )
 
 func newServicesCommand() *cobra.Command {
@@ -59,7 +60,7 @@ func (s *session) show(objects any, header []string, rows [][]string, empty stri
 		_, err := fmt.Fprintln(s.stdout, empty)
 		return err
 	}
-	return writeTable(s.stdout, header, rows)
+	return terminal.Table(s.stdout, header, rows)
 }
 
 // maxRemoteFiles is how many files the HTTP API lists at once.
