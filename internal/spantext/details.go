@@ -21,8 +21,6 @@ const (
 	timeLayout = "2006-01-02 15:04:05.000000000 UTC"
 	// maxKeyWidth is how far values are moved to the right to stand in one column.
 	maxKeyWidth = 40
-	// factWidth is the room for the words before what a span itself says.
-	factWidth = len("parent span id")
 )
 
 // WriteSpan lists all that a span has.
@@ -64,7 +62,9 @@ func (d *details) printf(format string, args ...any) {
 	}
 }
 
-func (d *details) paint(text string, c terminal.Color) string { return terminal.Paint(text, c, d.colors) }
+func (d *details) paint(text string, c terminal.Color) string {
+	return terminal.Paint(text, c, d.colors)
+}
 
 func (d *details) span(s *span.Span) {
 	d.printf("%s\n", d.paint(label(s), terminal.Bold))
@@ -72,13 +72,23 @@ func (d *details) span(s *span.Span) {
 	if s.StatusMessage != "" {
 		status += ": " + s.StatusMessage
 	}
-	for _, f := range []fact{
+	d.facts(1, []fact{
 		{"service", s.ServiceName}, {"trace id", s.TraceID}, {"span id", s.SpanID}, {"parent span id", s.ParentSpanID}, {"kind", s.Kind.String()},
 		{"status", status}, {"start", s.StartTime.UTC().Format(timeLayout)}, {"end", s.EndTime.UTC().Format(timeLayout)},
 		{"duration", fmt.Sprintf("%s (%d ns)", terminal.Duration(s.Duration()), s.Duration())}, {"trace state", s.TraceState}, {"flags", flags(s.Flags)},
 		dropped(s.DroppedAttributesCount), {"dropped events", number(s.DroppedEventsCount)}, {"dropped links", number(s.DroppedLinksCount)},
-	} {
-		d.fact(1, factWidth, f)
+	})
+}
+
+// facts writes those that have a text. The texts stand in one column, but for those of long words.
+func (d *details) facts(depth int, facts []fact) {
+	facts = slices.DeleteFunc(facts, func(f fact) bool { return f.text == "" })
+	width := 0
+	for _, f := range facts {
+		width = max(width, terminal.Width(terminal.Printable(f.what)))
+	}
+	for _, f := range facts {
+		d.fact(depth, min(width, maxKeyWidth), f)
 	}
 }
 
@@ -99,9 +109,6 @@ func flags(n uint32) string {
 
 // fact writes a line, or several if the text has several.
 func (d *details) fact(depth, width int, f fact) {
-	if f.text == "" {
-		return
-	}
 	indent := strings.Repeat("  ", depth)
 	what := terminal.Printable(f.what)
 	lines := strings.Split(terminal.PrintableLines(f.text), "\n")
@@ -119,28 +126,16 @@ func (d *details) attributes(title string, depth int, object string, facts ...fa
 		// Files of other writers may have anything there.
 		facts = append(facts, fact{"not an object", object})
 	}
-	keys := slices.Sorted(maps.Keys(values))
-	facts = slices.DeleteFunc(facts, func(f fact) bool { return f.text == "" })
-	if len(facts)+len(keys) == 0 {
+	for _, key := range slices.Sorted(maps.Keys(values)) {
+		facts = append(facts, fact{key, value(values[key])})
+	}
+	if !slices.ContainsFunc(facts, func(f fact) bool { return f.text != "" }) {
 		return
 	}
 	if title != "" {
 		d.title(title)
 	}
-	width := 0
-	for _, f := range facts {
-		width = max(width, terminal.Width(f.what))
-	}
-	for _, key := range keys {
-		width = max(width, terminal.Width(terminal.Printable(key)))
-	}
-	width = min(width, maxKeyWidth)
-	for _, f := range facts {
-		d.fact(depth+1, width, f)
-	}
-	for _, key := range keys {
-		d.fact(depth+1, width, fact{key, value(values[key])})
-	}
+	d.facts(depth+1, facts)
 }
 
 func (d *details) title(text string) { d.printf("\n%s\n", d.paint(text, terminal.Bold)) }

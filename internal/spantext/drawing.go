@@ -62,11 +62,11 @@ type drawing struct {
 func (d *drawing) layout(f *forest) {
 	width := max(d.options.Width, minWidth)
 	d.ids = width >= idsFrom
-	needed := 0
+	needed, most := 0, min(maxService, width/4)
 	d.service, d.levels = len("SERVICE"), maxLevels
 	_ = f.rows(d.levels, func(r row) error { // it fails only if the call does
 		if r.title == "" {
-			d.service = max(d.service, min(terminal.Width(terminal.Printable(r.ServiceName)), maxService))
+			d.service = max(d.service, min(terminal.Width(terminal.Printable(r.ServiceName)), most))
 			needed = max(needed, terminal.Width(prefix(r, false))+terminal.Width(label(r.Span)))
 		}
 		return nil
@@ -103,7 +103,11 @@ func (d *drawing) header(f *forest) {
 	if failed > 0 {
 		failures = d.paint(failures, terminal.Red)
 	}
-	d.printf("%s: %s, %s, %s, %s, %s UTC\n\n", terminal.Printable(first.ServiceName), label(first), terminal.Count(int64(len(f.nodes)), "span"),
+	title := label(first)
+	if service := terminal.Printable(first.ServiceName); service != "" {
+		title = service + ": " + title
+	}
+	d.printf("%s, %s, %s, %s, %s UTC\n\n", title, terminal.Count(int64(len(f.nodes)), "span"),
 		terminal.Count(int64(len(services)), "service"), failures, d.begin.UTC().Format("2006-01-02 15:04:05.000"))
 	titles := terminal.Pad("SPAN", d.name+gap) + terminal.Pad("SERVICE", d.service+gap) + terminal.PadLeft("DURATION", durationWidth) +
 		strings.Repeat(" ", gap) + terminal.Pad(scale(d.length, d.bar), d.bar)

@@ -16,6 +16,8 @@ import (
 // Printable shows what would move the cursor, colour the terminal or break a table, instead of doing it: names come
 // from whoever sends spans.
 func Printable(text string) string {
+	// A byte that is no UTF-8 may be a command to an old terminal: 0x9b is what ESC [ is elsewhere.
+	text = strings.ToValidUTF8(text, "\uFFFD")
 	clean := func(r rune) bool { return unicode.IsPrint(r) || r == ' ' }
 	if strings.IndexFunc(text, func(r rune) bool { return !clean(r) }) < 0 {
 		return text
@@ -152,12 +154,21 @@ func Duration(d time.Duration) string {
 			return threeDigits(n) + unit.name
 		}
 	}
-	const hour = 3600
-	if seconds := int64(d.Round(time.Second) / time.Second); seconds < hour {
+	const (
+		hour, day = 60, 24 * 60 // in minutes
+		long      = 1000 * day  // from there on hours do not count
+	)
+	if seconds := int64(d.Round(time.Second) / time.Second); seconds < 60*hour {
 		return fmt.Sprintf("%dm%02ds", seconds/60, seconds%60)
 	}
-	minutes := int64(d.Round(time.Minute) / time.Minute)
-	return fmt.Sprintf("%dh%02dm", minutes/60, minutes%60)
+	switch minutes := int64(d.Round(time.Minute) / time.Minute); {
+	case minutes < 4*day:
+		return fmt.Sprintf("%dh%02dm", minutes/hour, minutes%hour)
+	case minutes < long:
+		return fmt.Sprintf("%dd%02dh", minutes/day, minutes%day/hour)
+	default:
+		return fmt.Sprintf("%dd", minutes/day)
+	}
 }
 
 func threeDigits(n float64) string {
