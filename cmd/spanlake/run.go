@@ -56,6 +56,7 @@ func exitCode(err error) int {
 		locked   *index.LockedError
 		unusable *index.UnusableError
 		exposed  *otlp.ExposedError
+		open     *app.ExposedError
 		held     *wal.LockedError
 		noLog    *wal.UnusableError
 	)
@@ -64,7 +65,7 @@ func exitCode(err error) int {
 		return exitOK
 	case errors.Is(err, context.Canceled):
 		return exitInterrupted
-	case errors.As(err, &wrong), errors.As(err, &query), errors.As(err, &exposed), errors.Is(err, errUsage):
+	case errors.As(err, &wrong), errors.As(err, &query), errors.As(err, &exposed), errors.As(err, &open), errors.Is(err, errUsage):
 		return exitUsage
 	case errors.As(err, &locked), errors.As(err, &held):
 		return exitLocked

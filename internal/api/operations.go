@@ -50,6 +50,11 @@ func (s *Server) operations(api huma.API) {
 	if s.indexer != nil {
 		s.indexOperations(api)
 	}
+	if s.spans != nil {
+		s.searchOperations(api)
+		s.statisticsOperations(api)
+		s.observabilityOperations(api)
+	}
 	s.finish(api.OpenAPI())
 }
 
@@ -57,8 +62,10 @@ func (s *Server) operations(api huma.API) {
 func (s *Server) indexOperations(api huma.API) {
 	huma.Register(api, operation("indexer-status", http.MethodGet, "/indexer", "What the indexer is doing"), s.getStatus)
 	huma.Register(api, operation("index-now", http.MethodPost, "/indexer/index", "Go once through the whole lake and wait for it"), s.indexNow)
-	huma.Register(api, operation("list-services", http.MethodGet, "/services", "The services that sent spans"),
-		listing(s, func(ctx context.Context, _ *struct{}) ([]span.Service, error) { return s.catalog.Services(ctx) }, serviceInUTC))
+	if s.spans == nil {
+		huma.Register(api, operation("list-services", http.MethodGet, "/services", "The services that sent spans"),
+			listing(s, func(ctx context.Context, _ *struct{}) ([]span.Service, error) { return s.catalog.Services(ctx) }, serviceInUTC))
+	}
 	huma.Register(api, operation("list-files", http.MethodGet, "/files", "The indexed files, the ones indexed last first"),
 		listing(s, func(ctx context.Context, in *filesInput) ([]span.IndexedFile, error) {
 			return s.catalog.Files(ctx, in.Limit)
@@ -100,7 +107,7 @@ func (s *Server) finish(described *huma.OpenAPI) {
 	if err != nil {
 		panic(err) // it is made of constants, so the tests would see it
 	}
-	s.openAPI = text
+	s.described, s.openAPI = described, text
 }
 
 type filesInput struct {

@@ -39,7 +39,8 @@ const MaxAttributes = 16
 // error is a *span.InvalidError.
 func TraceQuery(f span.TraceFilter) (url.Values, error) {
 	var clauses []span.AttributeClause
-	for _, has := range f.Has {
+	for i := range f.Has {
+		has := f.Has[i]
 		attributes := has.Attributes
 		has.Attributes = nil
 		if len(attributes) != 1 || !isZero(&has) {
@@ -168,15 +169,16 @@ func (p *parser) fail(err error) { p.err = cmp.Or(p.err, err) }
 // text is the value of a parameter, "" if it is not there.
 func (p *parser) text(name string) string {
 	text := p.query.Get(name)
-	p.checkText(name, text)
+	p.fail(CheckText(name, text))
 	return text
 }
 
-// checkText refuses what is no text anywhere else: no span has such a name, and databases take offence.
-func (p *parser) checkText(name, text string) {
+// CheckText refuses what is no text anywhere else: no span has such a name, and databases take offence. name is that of the parameter.
+func CheckText(name, text string) error {
 	if !utf8.ValidString(text) || strings.ContainsRune(text, 0) {
-		p.fail(&span.InvalidError{What: name, Value: text, Problem: "must be UTF-8 without the character 0"})
+		return &span.InvalidError{What: name, Value: text, Problem: "must be UTF-8 without the character 0"}
 	}
+	return nil
 }
 
 func (p *parser) time(name string) time.Time {
@@ -213,7 +215,7 @@ func (p *parser) attributes() (clauses []span.AttributeClause) {
 		p.fail(&span.InvalidError{What: ParamAttribute, Value: all[MaxAttributes], Problem: "is one too many: at most " + strconv.Itoa(MaxAttributes) + " may be given"})
 	}
 	for _, text := range p.query[ParamAttribute] {
-		p.checkText(ParamAttribute, text)
+		p.fail(CheckText(ParamAttribute, text))
 		condition, err := ParseAttribute(text)
 		p.fail(err)
 		clauses = append(clauses, span.AttributeClause{condition})

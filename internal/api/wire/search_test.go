@@ -16,8 +16,6 @@ import (
 	"github.com/spanlake/spanlake/internal/span"
 )
 
-func pointer[T any](v T) *T { return &v }
-
 // anyFilter draws filters of spans that can be asked over HTTP.
 func anyFilter(t *rapid.T) span.Filter {
 	text := rapid.StringMatching(`[^\x00]+`)
@@ -40,15 +38,15 @@ func anyFilter(t *rapid.T) span.Filter {
 		f.MaxDuration = f.MinDuration + time.Duration(rapid.Int64Range(0, 1<<60).Draw(t, "max"))
 	}
 	if rapid.Bool().Draw(t, "has status") {
-		f.StatusCode = pointer(span.StatusCode(rapid.IntRange(0, 2).Draw(t, "status")))
+		f.StatusCode = new(span.StatusCode(rapid.IntRange(0, 2).Draw(t, "status")))
 	}
 	if rapid.Bool().Draw(t, "has kind") {
-		f.Kind = pointer(span.Kind(rapid.IntRange(0, 5).Draw(t, "kind")))
+		f.Kind = new(span.Kind(rapid.IntRange(0, 5).Draw(t, "kind")))
 	}
 	for range rapid.IntRange(0, 3).Draw(t, "attributes") {
 		c := span.AttributeCondition{Key: rapid.StringMatching(`[^\x00=]+`).Draw(t, "key")}
 		if rapid.Bool().Draw(t, "has value") {
-			c.Value = pointer(rapid.StringMatching(`[^\x00]*`).Draw(t, "value"))
+			c.Value = new(rapid.StringMatching(`[^\x00]*`).Draw(t, "value"))
 		}
 		f.Attributes = append(f.Attributes, span.AttributeClause{c})
 	}
@@ -202,7 +200,7 @@ func TestWhatCannotBeAsked(t *testing.T) {
 		"a name of any span":            {Has: []span.Filter{{Name: "n", Attributes: key("a")}}},
 		"two attributes of one span":    {Has: []span.Filter{{Attributes: append(key("a"), key("b")...)}}},
 		"one of two attributes":         {Has: []span.Filter{{Attributes: []span.AttributeClause{{{Key: "a"}, {Key: "b"}}}}}},
-		"a kind that is none":           {Root: span.Filter{Kind: pointer(span.Kind(9))}},
+		"a kind that is none":           {Root: span.Filter{Kind: new(span.Kind(9))}},
 		"a duration that goes backward": {Root: span.Filter{MinDuration: -1}},
 		"a time that RFC 3339 lacks":    {Root: span.Filter{From: time.Date(20_000, 1, 1, 0, 0, 0, 0, time.UTC)}},
 	} {

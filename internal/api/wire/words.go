@@ -56,7 +56,7 @@ func ParseDuration(name, text string) (time.Duration, error) {
 	return d, nil
 }
 
-// NameMatches, Statuses and Kinds are the words that a filter may say.
+// NameMatches are the words for how names are compared.
 func NameMatches() []string { return words(span.NameContains, NameMatchText) }
 
 // Statuses are the words of status codes.
