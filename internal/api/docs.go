@@ -250,10 +250,7 @@ func exampleOf(schema *huma.Schema) string {
 	if schema == nil || len(schema.Examples) == 0 {
 		return ""
 	}
-	if all, ok := schema.Examples[0].([]string); ok && len(all) > 0 {
-		return all[0]
-	}
-	return fmt.Sprint(schema.Examples[0])
+	return strings.Trim(fmt.Sprint(schema.Examples[0]), "[]") // an array has one element
 }
 
 // exampleText is an example as it is sent, for people.

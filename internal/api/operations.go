@@ -103,11 +103,44 @@ func (s *Server) finish(described *huma.OpenAPI) {
 			}
 		}
 	}
+	describeCompleteness(described.Components.Schemas.Map())
+	for _, item := range described.Paths {
+		if item.Get == nil {
+			continue
+		}
+		for _, parameter := range item.Get.Parameters {
+			parameter.Schema.Nullable = false // one that is there has a value
+		}
+	}
 	text, err := json.Marshal(described)
 	if err != nil {
 		panic(err) // it is made of constants, so the tests would see it
 	}
 	s.described, s.openAPI = described, text
+}
+
+// describeCompleteness says what the fields of a span.Completeness mean, since the domain knows nothing of descriptions.
+func describeCompleteness(schemas map[string]*huma.Schema) {
+	for schema, fields := range map[string]map[string]string{
+		"Completeness": {
+			"hot":           "Where spans are that are in no file yet.",
+			"files_pending": "Files of the lake that are not indexed yet and whose spans are not in the answer.",
+			"files_failed":  "Files that cannot be indexed and may have spans in the time that was asked for: `/failed` lists them.",
+			"truncated":     "The search stopped at a limit: there may be more than the answer has.",
+			"reason":        "Which limit.",
+		},
+		"HotSource": {
+			"state":   "off, in_process, remote or unreachable: in the last case the answer has no spans that are in no file yet.",
+			"address": "That of the other process.",
+			"error":   "Why it is not reached.",
+		},
+	} {
+		for field, description := range fields {
+			if known := schemas[schema]; known != nil && known.Properties[field] != nil {
+				known.Properties[field].Description = description
+			}
+		}
+	}
 }
 
 type filesInput struct {

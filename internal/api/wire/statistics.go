@@ -33,9 +33,9 @@ func (o *Operations) Span() ([]span.Operation, error) {
 
 // Dependency counts the calls from one service to another.
 type Dependency struct {
-	Parent string `json:"parent"`
-	Child  string `json:"child"`
-	Calls  int64  `json:"calls"`
+	Parent string `json:"parent" doc:"The service that calls."`
+	Child  string `json:"child" doc:"The service that is called."`
+	Calls  int64  `json:"calls" doc:"How many of its spans have a parent in the other."`
 }
 
 // Dependencies are those of a range of time.
@@ -56,9 +56,9 @@ type Daily struct {
 type Rate struct {
 	span.Statistics
 	// Rate and ErrorRate are spans per second of that part of the step that was asked for, ErrorShare is between 0 and 1.
-	Rate       float64 `json:"rate_per_second"`
-	ErrorRate  float64 `json:"errors_per_second"`
-	ErrorShare float64 `json:"error_share"`
+	Rate       float64 `json:"rate_per_second" doc:"Spans per second of that part of the step that was asked for."`
+	ErrorRate  float64 `json:"errors_per_second" doc:"Those of them whose status is error."`
+	ErrorShare float64 `json:"error_share" doc:"How many of all are errors, from 0 to 1."`
 }
 
 // Rates are the rates of a range of time. A step without spans is not among them.

@@ -50,7 +50,7 @@ func (t *Trace) Span() (span.Metadata, error) {
 type TracePage struct {
 	Traces []Trace `json:"traces" nullable:"false"`
 	// NextCursor asks for the next page; null if there is none.
-	NextCursor   *string           `json:"next_cursor"`
+	NextCursor   *string           `json:"next_cursor" doc:"Asks for the next page; null if there is none."`
 	Completeness span.Completeness `json:"completeness"`
 }
 
