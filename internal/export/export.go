@@ -88,6 +88,9 @@ func Create(path string, format Format, overwrite bool) (*File, error) {
 	return f, nil
 }
 
+// Name is the path of the file.
+func (f *File) Name() string { return f.path }
+
 // temporary is where the file is until it is whole.
 func (f *File) temporary() string { return filepath.Join(f.folder, temporaryName) }
 

@@ -96,26 +96,43 @@ const gap = 2
 
 // Table writes aligned columns with a header. Cells need not be printable.
 func Table(w io.Writer, header []string, rows [][]string) error {
-	widths := make([]int, len(header))
-	all := append([][]string{header}, rows...)
-	for i, row := range all {
-		shown := make([]string, len(row))
+	return Grid{Header: header, Rows: rows}.Write(w)
+}
+
+// Grid is a table, some cells of which may be coloured.
+type Grid struct {
+	Header []string
+	Rows   [][]string
+	// Color is the colour of a cell; nil: there are no colours.
+	Color func(row, column int) Color
+}
+
+// Write writes the table, with aligned columns. Cells need not be printable.
+func (g Grid) Write(w io.Writer) error {
+	shown := make([][]string, 0, len(g.Rows)+1)
+	widths := make([]int, len(g.Header))
+	for _, row := range append([][]string{g.Header}, g.Rows...) {
+		cells := make([]string, len(row))
 		for j, cell := range row {
-			shown[j] = Printable(cell)
+			cells[j] = Printable(cell)
 			if j < len(widths) {
-				widths[j] = max(widths[j], Width(shown[j]))
+				widths[j] = max(widths[j], Width(cells[j]))
 			}
 		}
-		all[i] = shown
+		shown = append(shown, cells)
 	}
-	for _, row := range all {
+	for i, row := range shown {
 		var line strings.Builder
 		for j, cell := range row {
-			if j == len(row)-1 {
-				line.WriteString(cell)
-			} else {
-				line.WriteString(Pad(cell, widths[j]+gap))
+			padding := 0
+			if j < len(row)-1 {
+				padding = widths[j] - Width(cell) + gap
 			}
+			if i > 0 && g.Color != nil {
+				cell = Paint(cell, g.Color(i-1, j), true)
+			}
+			line.WriteString(cell)
+			line.WriteString(strings.Repeat(" ", padding))
 		}
 		line.WriteByte('\n')
 		if _, err := io.WriteString(w, line.String()); err != nil {
