@@ -26,13 +26,15 @@ type item struct {
 	retire bool
 
 	// Set on the way.
-	layout     layout
-	fileID     int32
-	failure    *FileError
-	vanished   bool // between listing and reading
-	unfinished bool // it is still being written
-	skipped    int64
-	duplicates int64
+	layout layout
+	// footerBytes is how long the footer is.
+	footerBytes int64
+	fileID      int32
+	failure     *FileError
+	vanished    bool // between listing and reading
+	unfinished  bool // it is still being written
+	skipped     int64
+	duplicates  int64
 }
 
 // fail notes that the file cannot be indexed, or that it is not there any more.
@@ -275,6 +277,9 @@ func (b *batch) insert(ctx context.Context) error {
 	if err := b.exec(ctx, "add to daily statistics", dailyAddSQL, b.first, b.last); err != nil {
 		return err
 	}
+	if err := b.insertFilters(ctx); err != nil {
+		return err
+	}
 	return b.register(ctx, loaded)
 }
 
@@ -283,7 +288,7 @@ const (
 
 	fileServicesSQL = `
 INSERT INTO file_services
-SELECT file_id, service_name, count(*), min(start_time), max(start_time)
+SELECT file_id, service_name, count(*), min(start_time), max(start_time), count(*) FILTER (is_root), count(*) FILTER (status_code = 2)
 FROM span_metadata
 WHERE file_id BETWEEN $1 AND $2
 GROUP BY file_id, service_name`

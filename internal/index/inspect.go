@@ -120,6 +120,7 @@ func (x *Index) checkEnds(it *item) error {
 	if footer > size-int64(len(head)+len(tail)) {
 		return &FileError{Type: Truncated, Err: fmt.Errorf("has a footer of %d bytes in a file of %d", footer, size)}
 	}
+	it.footerBytes = footer
 	return checkLimit("footer", "bytes", footer, x.opts.Limits.FooterBytes, "--max-file-footer")
 }
 
@@ -186,7 +187,7 @@ func (x inspector) readRowCounts(ctx context.Context, items []*item) error {
 			return fmt.Errorf("read Parquet footer: DuckDB answered for %s, which was not asked", path)
 		}
 		seen++
-		it.layout.rows = count
+		it.layout.rows, it.layout.rowGroups = count, groups
 		err := errors.Join(
 			checkLimit("row count", "rows", count, x.index.opts.Limits.Rows, "--max-file-rows"),
 			checkLimit("row group count", "row groups", groups, x.index.opts.Limits.RowGroups, "--max-file-row-groups"))
@@ -211,8 +212,22 @@ SELECT file_name, name, coalesce(num_children, 0), coalesce(duckdb_type, type, '
 FROM parquet_schema($1)
 ORDER BY file_name, column_id`
 
-// readColumns finds the light columns among the top-level columns: parquet_schema lists a tree depth first.
+// readColumns finds the light columns among the top-level columns.
 func (x inspector) readColumns(ctx context.Context, items []*item) error {
+	err := x.eachColumn(ctx, items, func(it *item, name, duckType string, nested bool) { it.layout.add(name, duckType, nested) })
+	if err != nil {
+		return err
+	}
+	for _, it := range items {
+		if err := it.layout.check(); err != nil {
+			it.fail(err)
+		}
+	}
+	return nil
+}
+
+// eachColumn calls column for the top-level columns of the files: parquet_schema lists a tree depth first.
+func (x inspector) eachColumn(ctx context.Context, items []*item, column func(it *item, name, duckType string, nested bool)) error {
 	byPath := x.index.byFullPath(items)
 	rows, err := x.conn().QueryContext(ctx, columnsSQL, x.index.globPaths(items))
 	if err != nil {
@@ -234,7 +249,7 @@ func (x inspector) readColumns(ctx context.Context, items []*item) error {
 			current, open = path, nil
 		}
 		if len(open) == 1 {
-			it.layout.add(name, columnType, children > 0)
+			column(it, name, columnType, children > 0)
 		}
 		if len(open) > 0 {
 			open[len(open)-1]--
@@ -246,11 +261,6 @@ func (x inspector) readColumns(ctx context.Context, items []*item) error {
 	}
 	if err := rows.Err(); err != nil {
 		return fmt.Errorf("read Parquet schema: %w", err)
-	}
-	for _, it := range items {
-		if err := it.layout.check(); err != nil {
-			it.fail(err)
-		}
 	}
 	return nil
 }

@@ -82,7 +82,7 @@ func (x *Index) look(ctx context.Context, listing span.Listing, o LookOptions) (
 	if err := l.noteAtOnce(uncancelled(ctx)); err != nil {
 		return l.found, fmt.Errorf("find new files: %w", err)
 	}
-	return l.found, nil
+	return l.found, x.publish(uncancelled(ctx))
 }
 
 // noteAtOnce notes all of what was listed or, after an error, nothing: what was noted before is still to be done then.

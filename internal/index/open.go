@@ -23,7 +23,7 @@ import (
 )
 
 // schemaVersion is written into new indexes; another version is not opened. Raise it with every change of schema.sql.
-const schemaVersion = 2
+const schemaVersion = 3
 
 //go:embed schema.sql
 var schemaSQL string
@@ -78,6 +78,10 @@ type Index struct {
 	conn *sql.Conn
 
 	backlog backlog
+	// inspections are of files that are not indexed yet.
+	inspections inspections
+	// shapes are of files that whole spans were read from.
+	shapes shapes
 	// partSpans is about how many spans Verify looks at in one part; tests make it small.
 	partSpans int64
 	// now is time.Now; tests set the clock.

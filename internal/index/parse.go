@@ -23,11 +23,11 @@ func actingFunctions() []string {
 		"enable_peg_parser", "disable_peg_parser", "checkpoint", "force_checkpoint", "query", "json_execute_serialized_sql", "nextval"}
 }
 
-// checkSelect parses a query and makes sure that it is one SELECT that calls nothing that acts.
-func checkSelect(ctx context.Context, conn *sql.Conn, query string) error {
+// checkSelect parses a query and makes sure that it is one SELECT that calls nothing that acts. It says whether it reads the view of spans.
+func checkSelect(ctx context.Context, conn *sql.Conn, query string) (spans bool, err error) {
 	var text string
 	if err := conn.QueryRowContext(ctx, parseSQL, query).Scan(&text); err != nil {
-		return queryError(ctx, err)
+		return false, queryError(ctx, err)
 	}
 	var parsed struct {
 		Error      bool   `json:"error"`
@@ -36,20 +36,20 @@ func checkSelect(ctx context.Context, conn *sql.Conn, query string) error {
 		Statements []any  `json:"statements"`
 	}
 	if err := json.Unmarshal([]byte(text), &parsed); err != nil {
-		return fmt.Errorf("query: parse: %w", err)
+		return false, fmt.Errorf("query: parse: %w", err)
 	}
 	// DuckDB's type of the error for a statement that is no SELECT: json_serialize_sql knows no other kind.
 	const notSelect = "not implemented"
 	switch {
 	case parsed.Error && parsed.Type == notSelect, !parsed.Error && len(parsed.Statements) != 1:
-		return &span.QueryError{Err: ErrNotSelect}
+		return false, &span.QueryError{Err: ErrNotSelect}
 	case parsed.Error:
-		return &span.QueryError{Err: errors.New(parsed.Message)}
+		return false, &span.QueryError{Err: errors.New(parsed.Message)}
 	}
 	if name := actingFunction(parsed.Statements); name != "" {
-		return &span.QueryError{Err: fmt.Errorf("the query calls %s, which does more than read", name)}
+		return false, &span.QueryError{Err: fmt.Errorf("the query calls %s, which does more than read", name)}
 	}
-	return nil
+	return mentionsSpans(parsed.Statements), nil
 }
 
 // actingFunction is the first of actingFunctions that a parsed statement calls.

@@ -155,6 +155,7 @@ func (b *batch) remove(ctx context.Context) error {
 		{"trace_lookup", `DELETE FROM trace_lookup WHERE file_id IN (SELECT unnest($1::INTEGER[]))`},
 		{"trace_lookup_tail", `DELETE FROM trace_lookup_tail WHERE file_id IN (SELECT unnest($1::INTEGER[]))`},
 		{"file_services", `DELETE FROM file_services WHERE file_id IN (SELECT unnest($1::INTEGER[]))`},
+		{"row_groups", `DELETE FROM row_groups WHERE file_id IN (SELECT unnest($1::INTEGER[]))`},
 		{"parquet_files", `DELETE FROM parquet_files WHERE file_id IN (SELECT unnest($1::INTEGER[]))`},
 		{"file_repeats", `DELETE FROM file_repeats WHERE file_id IN (SELECT unnest($1::INTEGER[]))`},
 	} {

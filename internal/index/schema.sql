@@ -49,7 +49,9 @@ CREATE TABLE file_services (
     service_name VARCHAR NOT NULL,
     span_count   BIGINT NOT NULL,
     min_time     TIMESTAMPTZ NOT NULL,
-    max_time     TIMESTAMPTZ NOT NULL
+    max_time     TIMESTAMPTZ NOT NULL,
+    root_count   BIGINT NOT NULL,
+    error_count  BIGINT NOT NULL
 );
 
 CREATE TABLE failed_parquet_files (
@@ -144,6 +146,14 @@ CREATE TABLE file_repeats (
     file_id       INTEGER NOT NULL,
     first_file_id INTEGER NOT NULL,
     span_count    BIGINT NOT NULL
+);
+
+-- Which attributes the spans in a row group may have, as the footer of its file says: docs/adr/0013. Files that do not say
+-- so have no rows here. The bits of filters are random, so trying to compress them is in vain.
+CREATE TABLE row_groups (
+    file_id    INTEGER NOT NULL,
+    row_group  INTEGER NOT NULL,            -- its number in the file, from 0
+    attributes BLOB NOT NULL USING COMPRESSION uncompressed
 );
 
 -- Files that retention has taken out of the index and that are still to be deleted from the lake.

@@ -34,8 +34,8 @@ func renderSQL(form span.Form, query string, columns []string) string {
 func quote(text string) string { return "'" + strings.ReplaceAll(text, "'", "''") + "'" }
 
 // Select runs a query that a user wrote and calls header once, then row for each row; values are nil for NULL and valid
-// during the call only. The query sees the tables of the index and may read the files of the lake, and nothing else of
-// the machine.
+// during the call only. The query sees the tables of the index, the indexed files as the view spans, and may read the files of
+// the lake, and nothing else of the machine.
 //
 // Errors: *span.QueryError if the query is at fault, ErrNotSelect in it if it would write; or what header and row return.
 func (x *Index) Select(ctx context.Context, query string, form span.Form, header func(columns []string) error, row func(values []*string) error) error {
@@ -49,8 +49,16 @@ func (x *Index) Select(ctx context.Context, query string, form span.Form, header
 		return fmt.Errorf("query: %w", err)
 	}
 	defer func() { _ = conn.Close() }() // gives it back to the pool
-	if err := checkSelect(ctx, conn, query); err != nil {
+	spans, err := checkSelect(ctx, conn, query)
+	if err != nil {
 		return err
+	}
+	if spans {
+		forget, err := x.withSpans(ctx, conn)
+		if err != nil {
+			return fmt.Errorf("query: view of spans: %w", explain(ctx, err))
+		}
+		defer forget()
 	}
 	return conn.Raw(func(raw any) error {
 		duck := raw.(*duckdb.Conn)

@@ -335,3 +335,63 @@ func TestALongReadDoesNotDisturbAPass(t *testing.T) {
 	}
 	f.expectSpans(8)
 }
+
+// spans is the lake: all columns of all indexed files, whatever they have, and nothing of others.
+func TestSelectSeesTheLakeAsAView(t *testing.T) {
+	t.Parallel()
+	f := queryable(t)
+	for query, want := range map[string][]string{
+		"SELECT count(*), count(attributes), count(otlp) FROM spans":                                                                {"3|3|0"},
+		"SELECT attributes, file_path FROM spans WHERE service_name = 'b'":                                                          {`{"n": 2}|day=1/a.parquet`},
+		"SELECT count(*) FROM SPANS WHERE file_path = 'day=1/a.parquet'":                                                            {"3"},
+		"SELECT count(*) FROM spans JOIN parquet_files USING (file_path)":                                                           {"3"},
+		"SELECT count(*) FROM span_metadata JOIN spans USING (trace_id, span_id)":                                                   {"3"},
+		"WITH spans AS (SELECT 1 AS a) FROM spans":                                                                                  {"1"},
+		"SELECT count(*) FROM main.spans":                                                                                           {"3"},
+		"SELECT count(*) FROM (DESCRIBE spans)":                                                                                     {"30"},
+		"SELECT (SELECT max(s.name) FROM spans s WHERE s.span_id = m.span_id) FROM (FROM span_metadata ORDER BY span_id LIMIT 1) m": {"op"},
+	} {
+		if _, rows, err := f.selected(query, span.FormText); err != nil || !slices.Equal(rows, want) {
+			t.Errorf("Select(%s) = %q, %v; want %q", query, rows, err, want)
+		}
+	}
+	// It is there for the query that names it only.
+	if _, rows, err := f.selected("SELECT view_name FROM duckdb_views() WHERE view_name = 'spans'", span.FormText); err != nil || len(rows) > 0 {
+		t.Errorf("views afterwards: %q, %v", rows, err)
+	}
+}
+
+// Files of all shapes are in the view, beside each other; failed ones, and ones that are gone, are not.
+func TestTheViewOfSpansTakesFilesAsTheyAre(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	count := func() string {
+		t.Helper()
+		_, rows, err := f.selected("SELECT count(*) || ' ' || count(attributes) || ' ' || count(start_time_remainder) || ' ' || coalesce(sum(span_kind), 0) FROM spans", span.FormText)
+		if err != nil || len(rows) != 1 {
+			t.Fatalf("Select() = %q, %v", rows, err)
+		}
+		return rows[0]
+	}
+	f.sync()
+	if got := count(); got != "0 0 0 0" {
+		t.Errorf("an empty lake: %s", got)
+	}
+	writeWithLake(t, f.lake, fullSpan(1, 1))
+	f.lake.Spans(t, "it's [a] *.parquet", testkit.Span(2, 2))
+	f.lake.Arrow(t, "minimal.parquet", 4, append(testkit.MinimalColumns(), testkit.Null("attributes"), testkit.Null("name"))...)
+	f.lake.Table(t, "other.parquet", testkit.SpanTable(2).Reversed().With("start_time", "TIMESTAMP_NS '2026-11-23 12:00:00.123456789'").
+		With("attributes", "{'a': i}").With("span_kind", "3::UBIGINT").With("more", "'x'").Without("events", "name").With("NAME", "'upper'"))
+	f.lake.Put(t, "bad.parquet", []byte("PAR1 no Parquet PAR1"))
+	f.sync()
+	if got := count(); got != "8 4 1 10" {
+		t.Errorf("files of several writers: %s", got)
+	}
+	if _, rows, err := f.selected("SELECT DISTINCT name FROM spans WHERE file_path = 'other.parquet'", span.FormText); err != nil || !slices.Equal(rows, []string{"upper"}) {
+		t.Errorf("a name in capitals: %q, %v", rows, err)
+	}
+	f.lake.Remove(t, "it's [a] *.parquet")
+	if got := count(); got != "7 3 1 8" {
+		t.Errorf("after a file has gone: %s", got)
+	}
+}

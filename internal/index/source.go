@@ -64,7 +64,7 @@ func lightColumnNames() []string {
 
 // layout is what a footer says of a file.
 type layout struct {
-	rows int64
+	rows, rowGroups int64
 	// types are DuckDB's types of the light columns that the file has, by name.
 	types map[string]string
 	// shadowed: it has a column of its own with the name of one that DuckDB adds to every file.
@@ -124,8 +124,8 @@ func (l *layout) signature() string {
 
 // selectSQL reads the rows that are spans from files of this layout. Parameter paths is the number of the parameter
 // with their paths, and paths+1 that of the one with their file ids in the same order. The columns are those of
-// span_metadata, and file_row_number.
-func (l *layout) selectSQL(paths int) string {
+// span_metadata, file_row_number, and more.
+func (l *layout) selectSQL(paths int, more ...string) string {
 	has := func(name string) bool { _, ok := l.types[name]; return ok }
 	// Without these columns a span has OpenTelemetry's default.
 	optional := func(name, expression, otherwise string) string {
@@ -163,7 +163,7 @@ SELECT CAST(span_id AS VARCHAR) AS span_id,
        %[8]s AS span_kind,
        %[9]s AS is_root,
        list_extract($%[11]d::INTEGER[], %[12]s) AS file_id,
-       %[13]s AS file_row_number
+       %[13]s AS file_row_number%[14]s
 FROM read_parquet($%[10]d, hive_partitioning = false)
 WHERE trace_id <> '' AND span_id <> '' AND isfinite(%[4]s)`,
 		parent,
@@ -173,7 +173,7 @@ WHERE trace_id <> '' AND span_id <> '' AND isfinite(%[4]s)`,
 		optional("status_code", "coalesce(TRY_CAST(status_code AS INTEGER), 0)", "0"),
 		optional("span_kind", "coalesce(TRY_CAST(span_kind AS INTEGER), 0)", "0"),
 		parent+" IS NULL",
-		paths, paths+1, position, row)
+		paths, paths+1, position, row, strings.Join(append([]string{""}, more...), ",\n       "))
 }
 
 // spanColumns are the columns of span_metadata, in its order.
@@ -187,7 +187,10 @@ type source struct {
 }
 
 // newSource builds one SELECT over all items. Its parameters are numbered from 1.
-func (x *Index) newSource(items []*item) source {
+func (x *Index) newSource(items []*item) source { return x.newSourceFrom(items, 1) }
+
+// newSourceFrom is newSource with parameters numbered from first.
+func (x *Index) newSourceFrom(items []*item, first int) source {
 	groups := make(map[string][]*item)
 	var order []string
 	for _, it := range items {
@@ -208,7 +211,7 @@ func (x *Index) newSource(items []*item) source {
 		for i, it := range group {
 			ids[i] = it.fileID
 		}
-		parts = append(parts, group[0].layout.selectSQL(len(args)+1))
+		parts = append(parts, group[0].layout.selectSQL(first+len(args)))
 		args = append(args, x.globPaths(group), ids)
 	}
 	return source{sql: strings.Join(parts, "\nUNION ALL"), args: args}

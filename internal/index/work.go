@@ -30,8 +30,11 @@ type backlog struct {
 	// lost: the database was opened again, and no look has been at the whole lake since.
 	lost bool
 
-	mu   sync.Mutex // guards size, which anybody may ask for
+	mu   sync.Mutex // guards what follows, which anybody may ask for
 	size Backlog
+	// listed and listedTotal are what Pending tells.
+	listed      []span.File
+	listedTotal int64
 }
 
 type pendingFile struct {
@@ -227,6 +230,9 @@ func (x *Index) Work(ctx context.Context, o WorkOptions) (Step, error) {
 	}
 	x.countDone(step, len(items))
 	if err := x.dropDone(uncancelled(ctx)); err != nil {
+		return step, err
+	}
+	if err := x.publish(uncancelled(ctx)); err != nil {
 		return step, err
 	}
 	if step.LongestSort, err = x.sortLookup(ctx); err != nil {

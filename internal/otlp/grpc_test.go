@@ -319,11 +319,11 @@ func TestKeysOverGRPC(t *testing.T) {
 
 // TestRevokingAKey is about the keys of a file, which a command changes while the server runs.
 func TestRevokingAKey(t *testing.T) {
-	keys, err := apikey.New(filepath.Join(t.TempDir(), "keys.json"), nil, nil)
+	keys, err := apikey.New(filepath.Join(t.TempDir(), "keys.json"), apikey.Given{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	key, err := keys.Create("ci")
+	key, err := keys.Create("ci", apikey.Send)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -344,12 +344,54 @@ func TestRevokingAKey(t *testing.T) {
 	}
 }
 
+// TestAKeyThatMayNotSend is of both transports: a key for reading is no key for writing, and the other way round says it
+// that there is another reason than a wrong key.
+func TestAKeyThatMayNotSend(t *testing.T) {
+	keys, err := apikey.New("", apikey.Given{Send: []string{"a-key-that-may-send"}, Read: []string{"a-key-that-may-read"}}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := start(t, func(o *Options) { o.Keys = keys })
+	client, body := ptraceotlp.NewGRPCClient(r.dial(t)), encoded(t, spansOf(1))
+	for key, want := range map[string]struct {
+		code codes.Code
+		http int
+	}{
+		"a-key-that-may-send": {codes.OK, 200}, "a-key-that-may-read": {codes.PermissionDenied, 403}, "a-key-of-nobody-else": {codes.Unauthenticated, 401},
+	} {
+		_, err := client.Export(metadata.AppendToOutgoingContext(t.Context(), "x-junjo-api-key", key), spansOf(1))
+		if status.Code(err) != want.code || want.http == 403 && !strings.Contains(err.Error(), "--may send") {
+			t.Errorf("%s: %v, want %v", key, err, want.code)
+		}
+		got := export(t, r, contentProtobuf, body, "x-junjo-api-key", key)
+		if got.code != want.http || (got.header.Get("WWW-Authenticate") != "") != (want.http == 401) {
+			t.Errorf("%s: HTTP status %d %v, want %d", key, got.code, got.header, want.http)
+		}
+		if want.http != 200 && codes.Code(got.status(t).GetCode()) != want.code {
+			t.Errorf("%s: %v over HTTP, want %v", key, got.status(t), want.code)
+		}
+		if strings.Contains(string(got.body), key) || err != nil && strings.Contains(err.Error(), key) {
+			t.Errorf("the answer has the key %s", key)
+		}
+	}
+	only, err := apikey.New("", apikey.Given{Read: []string{"a-key-that-may-read"}}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	open := start(t, func(o *Options) { o.Keys = only })
+	if got := export(t, open, contentProtobuf, body); got.code != 200 {
+		t.Errorf("a key for reading has senders need one: %d", got.code)
+	}
+}
+
 // oneKey is a set of keys that has one.
 type oneKey string
 
-func (k oneKey) Required() bool { return k != "" }
+func (k oneKey) Required(apikey.Rights) bool { return k != "" }
 
-func (k oneKey) Verify(key string) (string, bool) { return "ci", key == string(k) }
+func (k oneKey) Verify(key string) (string, apikey.Rights, bool) {
+	return "ci", apikey.Send, key == string(k)
+}
 
 // TestShutdown ends a server while one request is being received and another stored.
 func TestShutdown(t *testing.T) {

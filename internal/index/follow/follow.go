@@ -204,6 +204,13 @@ func (f *Follower) Verify(ctx context.Context, found func(span.Difference)) (int
 	return f.index.Verify(ctx, f.opts.List(ctx), index.VerifyOptions{Following: true}, found)
 }
 
+// Pending lists the newest files that are known and not indexed yet, and says how many there are in all. Those that have failed are not
+// among them; one that is indexed in this moment is. It waits for nobody.
+func (f *Follower) Pending(context.Context) (newest []span.File, total int64, err error) {
+	newest, total = f.index.Pending()
+	return newest, total, nil
+}
+
 func (f *Follower) wake() {
 	select {
 	case f.nudge <- struct{}{}:

@@ -1,0 +1,253 @@
+package index
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"hash/maphash"
+	"slices"
+
+	"github.com/spanlake/spanlake/internal/attribute"
+	"github.com/spanlake/spanlake/internal/span"
+)
+
+// rememberedSpans is of how many spans of a file it is remembered at once whether they belong to it; a larger file is read in parts.
+const rememberedSpans = 1_000_000
+
+// Export yields each whole span that f chooses once, file by file. Errors of yield end it. A file that was changed since it was indexed is
+// told as unread; one that the index has and the lake has not is an error that wraps fs.ErrNotExist.
+func (x *Index) Export(ctx context.Context, f span.Filter, cold span.Cold, yield func(span.Span) error) (span.Seen, error) {
+	db, release, err := x.reader()
+	if err != nil {
+		return span.Seen{}, fmt.Errorf("export: %w", err)
+	}
+	defer release()
+	e := exporter{index: x, db: db, filter: &f, yield: yield, seeds: [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}}
+	var alone []*candidate
+	var failed error
+	seen, err := x.answer(ctx, "export", cold, func(s *snapshot) error {
+		files, err := s.mayMatch(ctx, &f)
+		if err != nil {
+			return err
+		}
+		known, err := e.knownPending(ctx, s)
+		if err != nil {
+			return err
+		}
+		// What follows must not be done twice, and answer would.
+		failed = func() error {
+			if err := e.pending(ctx, files, known); err != nil {
+				return err
+			}
+			for _, file := range files {
+				switch {
+				case file.id < 0:
+				case file.duplicates == 0:
+					alone = append(alone, file)
+				default:
+					// Which rows are the file's own is only known at this moment.
+					if err := e.sharing(ctx, s, file); err != nil {
+						return err
+					}
+				}
+			}
+			return nil
+		}()
+		return nil
+	})
+	if err != nil {
+		return span.Seen{}, err
+	}
+	if failed == nil {
+		failed = e.files(ctx, alone, nil)
+	}
+	if failed != nil {
+		return span.Seen{}, fmt.Errorf("export: %w", explain(ctx, failed))
+	}
+	seen.Unread += e.unread
+	return seen, nil
+}
+
+// exporter hands spans on.
+type exporter struct {
+	index  *Index
+	db     *sql.DB
+	filter *span.Filter
+	yield  func(span.Span) error
+	// seeds make 128 bits of the identity of a span: two of a billion meet by chance in one of 10^20 exports.
+	seeds  [2]maphash.Seed
+	unread int64
+}
+
+// identity is what makes a span another one, as the index has it (keyColumns).
+type identity struct {
+	traceID, spanID, serviceName, name string
+	kind, status                       int32
+	start, end                         int64
+	ended                              bool
+}
+
+type identityHash [2]uint64
+
+func (e *exporter) hash(id identity) identityHash {
+	return identityHash{maphash.Comparable(e.seeds[0], id), maphash.Comparable(e.seeds[1], id)}
+}
+
+// identity is that of the last span.
+func (w *wholeScanner) identity() identity {
+	return identity{w.s.TraceID, w.s.SpanID, w.s.ServiceName, w.s.Name, w.kind, w.status, w.start, w.end.Int64, w.end.Valid}
+}
+
+// part are the spans of one part of the traces, and which of them are to be yielded; nil: all of them.
+type part struct {
+	number, of int64
+	own        func(identity) bool
+}
+
+// files yields the chosen spans of files.
+func (e *exporter) files(ctx context.Context, files []*candidate, p *part) error {
+	for some := range slices.Chunk(files, shapesAtOnce) {
+		byPath, names := make(map[string]*candidate), make([]string, len(some))
+		for i, file := range some {
+			byPath[file.path], names[i] = file, file.path
+		}
+		opened, err := e.index.open(ctx, e.db, names, func(path string, err error) error { return e.failed(ctx, byPath[path], err) })
+		if err != nil {
+			return err
+		}
+		for _, w := range opened {
+			if err := e.file(ctx, w, byPath[w.item.file.Path], p); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// file yields the chosen spans of one file.
+func (e *exporter) file(ctx context.Context, w *wholeFile, file *candidate, p *part) error {
+	if file.id >= 0 && file.changed(w) {
+		e.unread++
+		return nil
+	}
+	for _, rows := range w.portions(file.chosenGroups(w)) {
+		c := w.chosen(e.filter, rows)
+		if p != nil && p.of > 1 {
+			c.and("hash(trace_id) % %s = %s", p.of, p.number)
+		}
+		err := w.read(ctx, e.db, w.wholeSQL(c.where()), c.args, func(scanned *wholeScanner) error {
+			s := &scanned.s
+			if !attribute.Matches(e.filter.Attributes, s.Attributes, s.ResourceAttributes) || p != nil && !p.own(scanned.identity()) {
+				return nil
+			}
+			if err := e.yield(*s); err != nil {
+				return &yieldError{err}
+			}
+			return nil
+		})
+		if stopped, ok := err.(*yieldError); ok { //nolint:errorlint // it comes as it is
+			return stopped.err
+		}
+		if err != nil {
+			return e.failed(ctx, file, err)
+		}
+	}
+	return nil
+}
+
+// yieldError tells an error of whoever takes the spans from one of a file.
+type yieldError struct{ err error }
+
+func (e *yieldError) Error() string { return e.err.Error() }
+
+const isRegisteredSQL = `SELECT count(*) > 0 FROM parquet_files WHERE file_path = $1`
+
+// failed passes over a file that has left the lake and the index, and tells of one that is not indexed yet as unread.
+func (e *exporter) failed(ctx context.Context, file *candidate, err error) error {
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case file.id < 0:
+		e.unread++
+		return nil
+	case !missing(err):
+		return err
+	}
+	var registered bool
+	if queryErr := e.db.QueryRowContext(ctx, isRegisteredSQL, file.path).Scan(&registered); queryErr != nil {
+		return queryErr
+	}
+	if registered {
+		return err
+	}
+	return nil
+}
+
+const (
+	ownSQL = `
+SELECT ` + identityColumns + `
+FROM span_metadata
+WHERE file_id = $1 AND hash(trace_id) % $2 = $3`
+
+	identityColumns = `trace_id, span_id, service_name, name, span_kind, status_code, epoch_us(start_time), epoch_us(end_time)`
+)
+
+// sharing yields the spans of a file of which some rows repeat others. Its own are those that the index has of it, once each.
+func (e *exporter) sharing(ctx context.Context, s *snapshot, file *candidate) error {
+	parts := 1 + file.rows/rememberedSpans
+	for number := range parts {
+		own, err := e.identities(ctx, s, ownSQL, file.id, parts, number)
+		if err != nil {
+			return err
+		}
+		p := part{number: number, of: parts, own: func(id identity) bool {
+			key := e.hash(id)
+			_, ok := own[key]
+			delete(own, key)
+			return ok
+		}}
+		if err := e.files(ctx, []*candidate{file}, &p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (e *exporter) identities(ctx context.Context, s *snapshot, query string, args ...any) (map[identityHash]struct{}, error) {
+	all := make(map[identityHash]struct{})
+	err := s.each(ctx, query, func(scan func(...any) error) error {
+		var id identity
+		var end sql.NullInt64
+		err := scan(&id.traceID, &id.spanID, &id.serviceName, &id.name, &id.kind, &id.status, &id.start, &end)
+		id.end, id.ended = end.Int64, end.Valid
+		all[e.hash(id)] = struct{}{}
+		return err
+	}, args...)
+	return all, err
+}
+
+const knownPendingSQL = `
+SELECT DISTINCT n.trace_id, n.span_id, n.service_name, n.name, n.span_kind, n.status_code, epoch_us(n.start_time), epoch_us(n.end_time)
+FROM (%s) n, span_metadata o
+WHERE ` + sameKey
+
+// knownPending are the spans of pending files that the index has.
+func (e *exporter) knownPending(ctx context.Context, s *snapshot) (map[identityHash]struct{}, error) {
+	rows, ok := s.source(1)
+	if !ok {
+		return nil, nil
+	}
+	return e.identities(ctx, s, fmt.Sprintf(knownPendingSQL, rows.sql), rows.args...)
+}
+
+// pending yields the spans of pending files that are not known, once each. They are not many.
+func (e *exporter) pending(ctx context.Context, files []*candidate, known map[identityHash]struct{}) error {
+	p := part{of: 1, own: func(id identity) bool {
+		key := e.hash(id)
+		_, ok := known[key]
+		known[key] = struct{}{}
+		return !ok
+	}}
+	pending := slices.DeleteFunc(slices.Clone(files), func(c *candidate) bool { return c.id >= 0 })
+	return e.files(ctx, pending, &p)
+}

@@ -1,0 +1,311 @@
+package index
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/duckdb/duckdb-go/v2"
+
+	"github.com/spanlake/spanlake/internal/span"
+)
+
+const (
+	// One answer reads at most so many files that are not indexed yet, the newest first; what is beyond is told as unread. It is about
+	// what is written while a transaction of the indexer runs; who catches up with a whole lake has more.
+	pendingFiles = 100
+	pendingRows  = 500_000
+	pendingBytes = 256 << 20
+	// keptInspections is how many files' footers are remembered.
+	keptInspections = 1000
+)
+
+// snapshot is one moment of the index, and the files that it has not at that moment. It belongs to one goroutine.
+type snapshot struct {
+	index *Index
+	conn  *sql.Conn
+	tx    *sql.Tx
+	// pending are the files that are read beside the index. Their fileIDs are negative, so that they are none of the index.
+	pending []*item
+	seen    span.Seen
+}
+
+// answer calls read with a snapshot. If a pending file turns out to be bad, read is called again with one that is without it, and has
+// to begin anew; such a file is told as unread. read must neither keep the snapshot nor call methods of the index that read.
+//
+// An error of read that is not DuckDB's ends it at once.
+func (x *Index) answer(ctx context.Context, what string, cold span.Cold, read func(*snapshot) error) (span.Seen, error) {
+	db, release, err := x.reader()
+	if err != nil {
+		return span.Seen{}, fmt.Errorf("%s: %w", what, err)
+	}
+	defer release()
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		return span.Seen{}, fmt.Errorf("%s: %w", what, err)
+	}
+	defer func() { _ = conn.Close() }() // gives it back to the pool
+	left := int64(0)                    // files that were given up
+	for {
+		s, err := x.snapshot(ctx, conn, cold)
+		if err != nil {
+			return span.Seen{}, fmt.Errorf("%s: %w", what, explain(ctx, err))
+		}
+		err = read(s)
+		s.close()
+		if err == nil {
+			s.seen.Unread += left
+			return s.seen, nil
+		}
+		var duck *duckdb.Error
+		if len(s.pending) == 0 || ctx.Err() != nil || !errors.As(err, &duck) {
+			return span.Seen{}, fmt.Errorf("%s: %w", what, explain(ctx, err))
+		}
+		bad := s.probe(ctx)
+		if len(bad) == 0 {
+			bad = paths(s.pending) // each can be read alone, but together they are too much
+		}
+		before := len(cold.Pending)
+		cold.Pending = slices.DeleteFunc(slices.Clone(cold.Pending), func(f span.File) bool { return slices.Contains(bad, f.Path) })
+		left += int64(before - len(cold.Pending))
+	}
+}
+
+// explain says that it was the context if it was: DuckDB only says that it was interrupted.
+func explain(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
+}
+
+// snapshot begins a transaction that reads. Files are inspected before it, since an error within would end it.
+func (x *Index) snapshot(ctx context.Context, conn *sql.Conn, cold span.Cold) (*snapshot, error) {
+	s := &snapshot{index: x, conn: conn}
+	candidates, err := s.candidates(ctx, cold.Pending)
+	if err != nil {
+		return nil, fmt.Errorf("inspect files that are not indexed yet: %w", err)
+	}
+	// Not with a context that ends: database/sql would then close the connection in the middle.
+	if s.tx, err = conn.BeginTx(context.WithoutCancel(ctx), nil); err != nil {
+		return nil, err
+	}
+	if err = s.findPending(ctx, cold.Pending, candidates); err == nil {
+		err = s.findHotFiles(ctx, cold.HotFiles)
+	}
+	if err != nil {
+		s.close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// close ends the transaction.
+func (s *snapshot) close() { _ = s.tx.Rollback() } // nothing was written
+
+// candidates are the files that can be read, within the limits, by path.
+func (s *snapshot) candidates(ctx context.Context, files []span.File) (map[string]*item, error) {
+	if len(files) == 0 {
+		return nil, nil
+	}
+	known := &s.index.inspections
+	items := make([]*item, 0, min(len(files), pendingFiles))
+	var fresh []*item
+	for _, file := range files[:min(len(files), pendingFiles)] {
+		it := &item{file: file}
+		items = append(items, it)
+		if !known.recall(it) {
+			fresh = append(fresh, it)
+			continue
+		}
+		// Looked at all the same: it may be gone, or something else by now.
+		if now, err := s.index.stat(it); err != nil {
+			it.fail(err)
+		} else if !sameFile(it.file, now) {
+			it.layout, it.failure = layout{}, nil
+			fresh = append(fresh, it)
+		}
+	}
+	in := inspector{index: s.index, conn: func() *sql.Conn { return s.conn }, recover: func(ctx context.Context) error {
+		_, err := s.conn.ExecContext(ctx, "SELECT 1")
+		return err
+	}}
+	if len(fresh) > 0 {
+		if err := in.inspect(ctx, fresh); err != nil {
+			return nil, err
+		}
+		known.note(fresh)
+	}
+	return withinLimits(items), nil
+}
+
+// withinLimits chooses from the files that can be read, in their order.
+func withinLimits(items []*item) map[string]*item {
+	chosen := make(map[string]*item, len(items))
+	rows, bytes := int64(0), int64(0)
+	for _, it := range items {
+		if !it.readable() || rows+it.layout.rows > pendingRows || bytes+it.file.Size > pendingBytes {
+			continue
+		}
+		rows, bytes = rows+it.layout.rows, bytes+it.file.Size
+		chosen[it.file.Path] = it
+	}
+	return chosen
+}
+
+// stateSQL says of files that somebody took for pending whether the registry has them in any version, in this one, and whether this
+// version could not be indexed.
+const stateSQL = `
+SELECT w.path,
+       p.file_path IS NOT NULL,
+       coalesce(p.size_bytes = w.size AND epoch_us(p.mtime) = w.mtime, false),
+       f.file_path IS NOT NULL
+FROM (SELECT unnest($1::VARCHAR[]) AS path, unnest($2::BIGINT[]) AS size, unnest($3::BIGINT[]) AS mtime) w
+LEFT JOIN parquet_files p ON p.file_path = w.path
+LEFT JOIN failed_parquet_files f ON f.file_path = w.path AND f.file_size = w.size AND epoch_us(f.file_mtime) = w.mtime`
+
+// findPending sorts out which files are read. Of a file that was indexed and has changed since, the index still has the spans: they are
+// left in the answer, and the file as it is now is not read until they are replaced. Otherwise spans that stayed would be there twice.
+func (s *snapshot) findPending(ctx context.Context, files []span.File, candidates map[string]*item) error {
+	if len(files) == 0 {
+		return nil
+	}
+	names, sizes, mtimes := make([]string, len(files)), make([]int64, len(files)), make([]int64, len(files))
+	for i, file := range files {
+		names[i], sizes[i], mtimes[i] = file.Path, file.Size, file.ModTime.UnixMicro()
+		if it := candidates[file.Path]; it != nil {
+			sizes[i], mtimes[i] = it.file.Size, it.file.ModTime.UnixMicro() // as it was inspected
+		}
+	}
+	return s.each(ctx, stateSQL, func(scan func(...any) error) error {
+		var path string
+		var registered, indexed, failed bool
+		if err := scan(&path, &registered, &indexed, &failed); err != nil {
+			return err
+		}
+		it := candidates[path]
+		switch {
+		case indexed, failed: // failed files are counted as such
+		case registered || it == nil:
+			s.seen.Unread++
+		default:
+			it.fileID = -int32(len(s.pending) + 1)
+			s.pending = append(s.pending, it)
+		}
+		return nil
+	}, names, sizes, mtimes)
+}
+
+const registeredSQL = `SELECT file_path FROM parquet_files WHERE file_path IN (SELECT unnest($1::VARCHAR[]))`
+
+func (s *snapshot) findHotFiles(ctx context.Context, files []string) error {
+	if len(files) == 0 {
+		return nil
+	}
+	return s.each(ctx, registeredSQL, func(scan func(...any) error) error {
+		var path string
+		err := scan(&path)
+		s.seen.Indexed = append(s.seen.Indexed, path)
+		return err
+	}, files)
+}
+
+// each calls row for each row of a query at the moment of the snapshot.
+func (s *snapshot) each(ctx context.Context, query string, row func(scan func(...any) error) error, args ...any) error {
+	rows, err := s.tx.QueryContext(ctx, query, args...)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		if err := row(rows.Scan); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+// source is a SELECT over the rows of the pending files, in the columns of span_metadata and file_row_number, with the values of its
+// parameters, which are numbered from first. ok is false if there are no such files. Repeats are among the rows.
+func (s *snapshot) source(first int) (rows source, ok bool) {
+	if len(s.pending) == 0 {
+		return source{}, false
+	}
+	return s.index.newSourceFrom(s.pending, first), true
+}
+
+// path is that of a pending file, relative to the lake.
+func (s *snapshot) path(fileID int32) string { return s.pending[-fileID-1].file.Path }
+
+// probeSQL reads all light columns of a file.
+const probeSQL = `SELECT count(*), bit_xor(hash(` + spanColumns + `)) FROM (%s)`
+
+// probe finds the pending files that cannot be read, and remembers those that will be bad as long as they do not change.
+func (s *snapshot) probe(ctx context.Context) (bad []string) {
+	for _, it := range s.pending {
+		source := s.index.newSource([]*item{it})
+		var rows, hash any
+		err := s.conn.QueryRowContext(ctx, fmt.Sprintf(probeSQL, source.sql), source.args...).Scan(&rows, &hash)
+		if err == nil {
+			continue
+		}
+		if ctx.Err() != nil {
+			return bad
+		}
+		bad = append(bad, it.file.Path)
+		var duck *duckdb.Error
+		if errors.As(err, &duck) && duck.Type == duckdb.ErrorTypeOutOfMemory {
+			continue
+		}
+		if now, statErr := s.index.stat(it); statErr == nil && sameFile(it.file, now) {
+			it.fail(err)
+			s.index.inspections.note([]*item{it})
+			s.index.log.Debug("cannot read a file that is not indexed yet", "file", it.file.Path, "error", err)
+		}
+	}
+	return bad
+}
+
+// inspections remembers what was found in files that are not indexed yet: many answers ask for the same ones.
+type inspections struct {
+	mu    sync.Mutex
+	known map[fileVersion]inspection
+}
+
+// fileVersion is a file as it was at one time.
+type fileVersion struct {
+	path        string
+	size, mtime int64
+}
+
+type inspection struct {
+	layout  layout
+	failure *FileError
+}
+
+func versionOf(f span.File) fileVersion { return fileVersion{f.Path, f.Size, f.ModTime.UnixMicro()} }
+
+// recall fills in what is known of the file.
+func (n *inspections) recall(it *item) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	found, ok := n.known[versionOf(it.file)]
+	it.layout, it.failure = found.layout, found.failure
+	return ok
+}
+
+func (n *inspections) note(items []*item) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.known == nil || len(n.known) > keptInspections {
+		n.known = make(map[fileVersion]inspection)
+	}
+	for _, it := range items {
+		if !it.vanished {
+			n.known[versionOf(it.file)] = inspection{it.layout, it.failure}
+		}
+	}
+}
