@@ -103,6 +103,7 @@ func (s *Server) finish(described *huma.OpenAPI) {
 			}
 		}
 	}
+	describeKeys(described)
 	text, err := json.Marshal(described)
 	if err != nil {
 		panic(err) // it is made of constants, so the tests would see it
