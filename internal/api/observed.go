@@ -1,7 +1,6 @@
 package api
 
 import (
-	"encoding/json"
 	"strconv"
 	"strings"
 
@@ -33,9 +32,9 @@ type observed struct {
 // observedEvent is an event of it.
 type observedEvent struct {
 	Name         string      `json:"name"`
-	TimeUnixNano json.Number `json:"timeUnixNano" doc:"A number of nanoseconds."`
-	Attributes   jsonObject  `json:"attributes"`
-	Dropped      uint64      `json:"droppedAttributesCount,omitempty"`
+	TimeUnixNano uint64     `json:"timeUnixNano" doc:"Nanoseconds since 1970, as a number."`
+	Attributes   jsonObject `json:"attributes"`
+	Dropped      uint64     `json:"droppedAttributesCount,omitempty"`
 }
 
 // jsonObject is the text of an object.
@@ -103,15 +102,13 @@ func linksOf(text string) []jsonObject {
 func eventsOf(text string) []observedEvent {
 	events := []observedEvent{}
 	for _, one := range objectsOf(text) {
-		event := observedEvent{TimeUnixNano: "0", Attributes: "{}"}
+		event := observedEvent{Attributes: "{}"}
 		one.ForEach(func(key, value gjson.Result) bool {
 			switch key.String() {
 			case "name":
 				event.Name = value.String()
 			case "time_nanos", "time_unix_nano", "timeUnixNano":
-				if nanos, err := strconv.ParseUint(value.String(), 10, 64); err == nil {
-					event.TimeUnixNano = json.Number(strconv.FormatUint(nanos, 10))
-				}
+				event.TimeUnixNano = value.Uint()
 			case "attributes":
 				event.Attributes = objectOf(value.Raw)
 			case "dropped_attributes_count", "droppedAttributesCount":

@@ -10,9 +10,10 @@ import (
 )
 
 const (
-	// BearerHeader has "Bearer KEY", KeyHeader only the key.
+	// BearerHeader has "Bearer KEY".
 	BearerHeader = "authorization"
-	KeyHeader    = "x-junjo-api-key"
+	// KeyHeader has only the key.
+	KeyHeader = "x-junjo-api-key"
 	// maxTried is how many keys of a request are looked at.
 	maxTried = 4
 )

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spanlake/spanlake/internal/api"
 	"github.com/spanlake/spanlake/internal/apikey"
+	"github.com/spanlake/spanlake/internal/jaeger"
 )
 
 // Role is what a process does: take spans in, index them, or both.
@@ -164,7 +165,10 @@ func (p *player) run(ctx context.Context, cancel context.CancelFunc, version str
 	var failure error
 	if p.index != nil {
 		options.Catalog, options.Indexer = p.index, p.index
-		p.index.follow(p.App, p.metrics)
+		p.index.follow(p.App, p.role, p.in, p.metrics)
+		options.Queries = p.index.queries
+		forJaeger := jaeger.Options{Log: p.Log, AnswerBytes: p.split(p.role).Answer}
+		options.GRPC, options.Jaeger = jaeger.NewGRPC(p.index.queries, forJaeger), jaeger.NewHTTP(p.index.queries, forJaeger)
 		indexing.Go(func() { p.index.run(following) })
 	}
 	if p.in != nil {

@@ -197,7 +197,7 @@ func sortRows(rows []row) []row {
 
 // index fills in what a sealed block knows of its rows.
 func (b *block) index() {
-	b.sealed = &sealed{services: b.countServices(), first: math.MaxInt64, last: math.MinInt64}
+	b.sealed = &sealed{services: b.countServices(nil), first: math.MaxInt64, last: math.MinInt64}
 	for _, t := range b.sealed.services {
 		b.sealed.first, b.sealed.last = min(b.sealed.first, t.first), max(b.sealed.last, t.last)
 	}
@@ -216,12 +216,15 @@ func (b *block) index() {
 	slices.SortFunc(b.sealed.roots, func(x, y uint32) int { return cmp.Compare(b.rows[y].start, b.rows[x].start) })
 }
 
-func (b *block) countServices() []serviceTotal {
+// countServices counts the rows that are chosen; nil chooses all.
+func (b *block) countServices(chosen func(*row) bool) []serviceTotal {
 	totals := make([]serviceTotal, len(b.names))
 	for i := range b.rows {
 		r := &b.rows[i]
-		totals[r.service].name = r.service
-		totals[r.service].take(r)
+		if chosen == nil || chosen(r) {
+			totals[r.service].name = r.service
+			totals[r.service].take(r)
+		}
 	}
 	return slices.Clone(slices.DeleteFunc(totals, func(t serviceTotal) bool { return t.spans == 0 }))
 }

@@ -3,6 +3,7 @@ package hot
 import (
 	"bytes"
 	"cmp"
+	"encoding/base64"
 	"encoding/hex"
 	"math"
 	"slices"
@@ -26,8 +27,8 @@ type chooser struct {
 	rootsOnly        bool
 	after            *span.Key // nil: from the beginning
 	afterMicros      int64
-	// keys are, for each clause of the filter, the keys of which one must be there.
-	keys [][][]byte
+	// marks are, for each clause of the filter, what its conditions leave in OTLP.
+	marks [][]mark
 }
 
 func newChooser(f span.Filter) *chooser {
@@ -40,11 +41,11 @@ func newChooser(f span.Filter) *chooser {
 		c.until = nanosAt(f.Until)
 	}
 	for _, clause := range f.Attributes {
-		keys := make([][]byte, len(clause))
+		marks := make([]mark, len(clause))
 		for i := range clause {
-			keys[i] = []byte(clause[i].Key)
+			marks[i] = markOf(&clause[i])
 		}
-		c.keys = append(c.keys, keys)
+		c.marks = append(c.marks, marks)
 	}
 	return c
 }
@@ -148,7 +149,7 @@ func (in *inBlock) row(r *row) (chosen, sure bool) {
 	if in.minimum != 0 && d < in.minimum || in.maximum != 0 && d > in.maximum || in.after != nil && !in.isAfter(r) {
 		return false, true
 	}
-	unsure := len(in.keys) > 0 || in.services != nil && in.unsure.orNone(r.service) || in.names != nil && in.unsure.orNone(r.name)
+	unsure := len(in.marks) > 0 || in.services != nil && in.unsure.orNone(r.service) || in.names != nil && in.unsure.orNone(r.name)
 	return true, !unsure
 }
 
@@ -170,17 +171,46 @@ func (c *chooser) whole(s *otlpwire.Span, convert *otlpwire.Converter) bool {
 	if !c.filter.Match(&m) || !c.mayHave(s) {
 		return false
 	}
-	if len(c.keys) == 0 {
+	if len(c.marks) == 0 {
 		return true
 	}
 	whole := convert.Span(s)
 	return attribute.Matches(c.filter.Attributes, whole.Attributes, whole.ResourceAttributes)
 }
 
-// mayHave tells whether a span can have the attributes. Keys are in OTLP as they are, so most spans need not be made into JSON.
+// mark is what an attribute that is asked for leaves in OTLP: its key, and one of values unless there are none. Most spans need not be made
+// into JSON, which takes ten times as long.
+type mark struct {
+	key    []byte
+	values [][]byte
+}
+
+func markOf(c *span.AttributeCondition) mark {
+	t := mark{key: []byte(c.Key)}
+	if c.Value == nil {
+		return t
+	}
+	switch _, isNumber := attribute.Number(*c.Value); {
+	case isNumber, slices.Contains([]string{"true", "false", "NaN", "Infinity", "-Infinity"}, *c.Value):
+		return t // not as text in OTLP, or not only
+	}
+	t.values = [][]byte{[]byte(*c.Value)}
+	if data, err := base64.StdEncoding.DecodeString(*c.Value); err == nil {
+		t.values = append(t.values, data) // bytes are base64 in JSON
+	}
+	return t
+}
+
+// in tells whether an encoded message can have the attribute.
+func (t *mark) in(message []byte) bool {
+	has := func(part []byte) bool { return bytes.Contains(message, part) }
+	return has(t.key) && (t.values == nil || slices.ContainsFunc(t.values, has))
+}
+
+// mayHave tells whether a span can have the attributes.
 func (c *chooser) mayHave(s *otlpwire.Span) bool {
-	for _, keys := range c.keys {
-		if !slices.ContainsFunc(keys, func(key []byte) bool { return bytes.Contains(s.Span, key) || bytes.Contains(s.Resource, key) }) {
+	for _, marks := range c.marks {
+		if !slices.ContainsFunc(marks, func(t mark) bool { return t.in(s.Span) || t.in(s.Resource) }) {
 			return false
 		}
 	}

@@ -36,6 +36,8 @@ const (
 type Client struct {
 	conn  *grpc.ClientConn
 	calls hotpb.HotClient
+	// patience is how long Select waits until more comes.
+	patience time.Duration
 }
 
 var _ Spans = (*Client)(nil)
@@ -54,7 +56,7 @@ func Dial(target string) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the ingest service at %q: %w", target, err)
 	}
-	return &Client{conn: conn, calls: hotpb.NewHotClient(conn)}, nil
+	return &Client{conn: conn, calls: hotpb.NewHotClient(conn), patience: searchTime}, nil
 }
 
 // Close ends the connection, and calls that are under way.

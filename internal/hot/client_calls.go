@@ -167,7 +167,7 @@ func (d *decoder) add(r *hotpb.GetSpansResponse) error {
 }
 
 // errIdle is why a stream is given up from which nothing comes.
-var errIdle = fmt.Errorf("nothing came for %s: %w", searchTime, context.DeadlineExceeded)
+var errIdle = fmt.Errorf("nothing comes anymore: %w", context.DeadlineExceeded)
 
 // Select reads all spans that are chosen. However long the caller takes for them, it goes on.
 func (c *Client) Select(ctx context.Context, f span.Filter) iter.Seq2[span.Span, error] {
@@ -192,7 +192,7 @@ func (c *Client) Select(ctx context.Context, f span.Filter) iter.Seq2[span.Span,
 func (c *Client) selectInto(ctx context.Context, f *span.Filter, take func(span.Span) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	idle := time.AfterFunc(searchTime, func() { cancel(errIdle) })
+	idle := time.AfterFunc(c.patience, func() { cancel(errIdle) })
 	defer idle.Stop()
 	stream, err := c.calls.SelectSpans(ctx, &hotpb.SelectSpansRequest{Filter: filterToWire(f)})
 	if err != nil {
@@ -200,7 +200,7 @@ func (c *Client) selectInto(ctx context.Context, f *span.Filter, take func(span.
 	}
 	decode := decoder{yield: take}
 	for {
-		idle.Reset(searchTime)
+		idle.Reset(c.patience)
 		response, err := stream.Recv()
 		idle.Stop()
 		switch {

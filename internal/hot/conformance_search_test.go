@@ -3,6 +3,7 @@ package hot
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -138,7 +139,11 @@ func attributesMatch(t *testing.T, f *fixture, spans Spans) {
 			edits = append(edits, withValue("n", &commonpb.AnyValue{Value: &commonpb.AnyValue_IntValue{IntValue: int64(i % 8)}}))
 		}
 		if i == 7 {
-			edits = append(edits, withValue("ok", &commonpb.AnyValue{Value: &commonpb.AnyValue_BoolValue{BoolValue: true}}), withText("empty", ""))
+			edits = append(edits, withValue("ok", &commonpb.AnyValue{Value: &commonpb.AnyValue_BoolValue{BoolValue: true}}), withText("empty", ""),
+				withValue("bytes", &commonpb.AnyValue{Value: &commonpb.AnyValue_BytesValue{BytesValue: []byte{0xff, 0x00, 0x10}}}),
+				withValue("nan", &commonpb.AnyValue{Value: &commonpb.AnyValue_DoubleValue{DoubleValue: math.NaN()}}),
+				withValue("float", &commonpb.AnyValue{Value: &commonpb.AnyValue_DoubleValue{DoubleValue: 1e3}}),
+				withText("odd", "a \"quoted\"\n\u2028é"), withText("numeric", "7"))
 		}
 		if i%3 == 0 {
 			edits = append(edits, childOf(1))
@@ -161,6 +166,13 @@ func attributesMatch(t *testing.T, f *fixture, spans Spans) {
 		"number by value":  {[]span.AttributeClause{is("n", "4.0")}, 5},
 		"bool":             {[]span.AttributeClause{is("ok", "true")}, 1},
 		"an empty value":   {[]span.AttributeClause{is("empty", "")}, 1},
+		"bytes":            {[]span.AttributeClause{is("bytes", "/wAQ")}, 1},
+		"not a number":     {[]span.AttributeClause{is("nan", "NaN")}, 1},
+		"a large number":   {[]span.AttributeClause{is("float", "1000")}, 1},
+		"an exponent":      {[]span.AttributeClause{is("float", "1e+03")}, 1},
+		"escaped in JSON":  {[]span.AttributeClause{is("odd", "a \"quoted\"\n\u2028é")}, 1},
+		"text of digits":   {[]span.AttributeClause{is("numeric", "7")}, 1},
+		"other digits":     {[]span.AttributeClause{is("numeric", "7.0")}, 0},
 		"no empty value":   {[]span.AttributeClause{is("user", "")}, 0},
 		"of the resource":  {[]span.AttributeClause{is("service.name", "b")}, 40},
 		"both":             {[]span.AttributeClause{is("user", "u2"), is("n", "2")}, 5},

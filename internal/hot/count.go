@@ -93,19 +93,18 @@ func (c *counting) count(b *block) error {
 		return nil
 	}
 	q := &c.query
-	undivided := q.Name == "" && q.Step == 0 && !q.ByName && !q.Durations
-	if s := b.sealed; s != nil && undivided && s.first >= c.from && s.last < c.until {
-		for _, t := range s.services {
-			if in.services.orAll(t.name) {
-				sum, err := c.at(b, inStep{service: t.name})
-				if err != nil {
-					return err
-				}
-				sum.add(&t)
+	if q.Step == 0 && !q.ByName && !q.Durations {
+		for _, t := range in.countServices(b) {
+			sum, err := c.at(b, inStep{service: t.name})
+			if err != nil {
+				return err
 			}
+			sum.add(&t)
 		}
 		return nil
 	}
+	var last inStep
+	var total *stepTotal
 	sums := make(map[inStep]*stepTotal)
 	for i := range b.rows {
 		r := &b.rows[i]
@@ -113,7 +112,9 @@ func (c *counting) count(b *block) error {
 			continue
 		}
 		key := c.stepOf(r)
-		total := sums[key]
+		if total == nil || key != last { // spans of a trace follow each other
+			total, last = sums[key], key
+		}
 		if total == nil {
 			sum, err := c.at(b, key)
 			if err != nil {
@@ -131,6 +132,20 @@ func (c *counting) count(b *block) error {
 		total.into.add(&total.serviceTotal)
 	}
 	return nil
+}
+
+// countServices counts by service. What is known of a sealed block is not counted again.
+func (in *inBlock) countServices(b *block) []serviceTotal {
+	if s := b.sealed; s != nil && in.names == nil && s.first >= in.from && s.last < in.until {
+		if in.services == nil {
+			return s.services
+		}
+		return slices.DeleteFunc(slices.Clone(s.services), func(t serviceTotal) bool { return !in.services.orAll(t.name) })
+	}
+	if in.services == nil && in.names == nil && in.from == 0 && in.until == math.MaxInt64 {
+		return b.countServices(nil)
+	}
+	return b.countServices(func(r *row) bool { chosen, _ := in.row(r); return chosen })
 }
 
 // stepTotal is what a block has of a service or a name in a step, and the sum to which it is added.

@@ -43,14 +43,17 @@ type ranking struct {
 }
 
 type ranked struct {
-	row   *row
-	block *block
+	micros int64 // of the row, where it can be compared without looking for it in memory
+	row    *row
+	block  *block
 }
+
+func rankedRow(r *row, b *block) ranked { return ranked{r.micros(), r, b} }
 
 // place compares two rows by their place in a listing: negative if a comes before b.
 func (a ranked) place(b ranked) int {
-	if x, y := a.row.micros(), b.row.micros(); x != y {
-		return cmp.Compare(y, x)
+	if a.micros != b.micros {
+		return cmp.Compare(b.micros, a.micros)
 	}
 	return cmp.Or(bytes.Compare(a.row.trace[:], b.row.trace[:]), bytes.Compare(a.row.id[:], b.row.id[:]))
 }
@@ -84,11 +87,11 @@ func (r *ranking) trim() {
 	}
 	clear(r.ranked[n:])
 	r.ranked = r.ranked[:n]
-	r.trimAt = n + max(n, r.limit)/4 + 16
+	r.trimAt = 2*max(n, r.limit) + 16
 }
 
-// tooOld tells whether nothing counts that starts at a time or earlier.
-func (r *ranking) tooOld(micros int64) bool { return r.full && micros < r.worst.row.micros() }
+// tooOld tells whether nothing counts that starts at a time, or before it.
+func (r *ranking) tooOld(micros int64) bool { return r.full && micros < r.worst.micros }
 
 // take ranks the rows that are chosen. unsure are the requests of which whole spans have to be looked at.
 func (r *ranking) take(ctx context.Context, blocks []block, in []inBlock) (unsure []unread, err error) {
@@ -112,7 +115,7 @@ func (r *ranking) takeBlock(b *block, number int, in *inBlock) []unread {
 	look := func(one *row) {
 		switch chosen, sure := in.row(one); {
 		case chosen && sure:
-			r.add(ranked{one, b})
+			r.add(rankedRow(one, b))
 		case chosen:
 			some.note(b, one)
 		}
@@ -181,7 +184,7 @@ func (s *Store) takeUnsure(ctx context.Context, newest *ranking, blocks []block,
 				return notAcknowledged(b.requests[u.request].id)
 			}
 			if chosen, sure := in.row(r); chosen && !sure && !newest.tooOld(r.micros()) && in.whole(one, &convert) {
-				newest.add(ranked{r, b})
+				newest.add(rankedRow(r, b))
 			}
 			return nil
 		})

@@ -160,6 +160,47 @@ func TestCallsHaveADeadline(t *testing.T) {
 	}
 }
 
+// However slowly whole spans are taken, they come; a server that stops sending them is given up.
+func TestSelectWaitsForItsReaderOnly(t *testing.T) {
+	f := newFixture(t, Options{})
+	for i := range 40 {
+		f.add("svc", otlpSpan(1, i, withText("prompt", strings.Repeat("p", chunkBytes))))
+	}
+	target, _ := serve(t, f.store, "")
+	c := dial(t, target)
+	c.patience = 200 * time.Millisecond
+	n := 0
+	for s, err := range c.Select(t.Context(), span.Filter{}) {
+		if err != nil || s.SpanID != spanID(n) {
+			t.Fatalf("Select() = span %s, %v after %d", s.SpanID, err, n)
+		}
+		if n++; n == 2 {
+			time.Sleep(3 * c.patience)
+		}
+	}
+	if n != 40 {
+		t.Errorf("%d spans, want 40", n)
+	}
+
+	var sent []byte
+	for data, err := range f.store.Encoded(t.Context(), traceID(1), spanID(1)) {
+		if sent = data; err != nil {
+			t.Fatal(err)
+		}
+	}
+	ended := make(chan struct{})
+	hanging, _ := serve(t, &served{encoded: func(yield func([]byte, error) bool) {
+		yield(sent, nil)
+		<-ended
+	}}, "")
+	t.Cleanup(func() { close(ended) })
+	c = dial(t, hanging)
+	c.patience = 200 * time.Millisecond
+	if _, err := collect(c.Select(t.Context(), span.Filter{})); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Select() = %v, want that the deadline is exceeded", err)
+	}
+}
+
 func TestAServerStopsWhileACallHangs(t *testing.T) {
 	t.Parallel()
 	entered := make(chan struct{})

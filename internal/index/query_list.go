@@ -109,13 +109,21 @@ func distinctRows(rows []span.Row) []span.Row {
 }
 
 const (
-	// The first window of a listing has about so many spans for each row that is asked for, and at least leastWindow: a window of less than
-	// a row group of DuckDB is hardly faster.
+	// The first window of a listing has about so many spans for each row that is asked for, if only some of them are chosen.
 	spansPerRow = 20
-	leastWindow = 1000
 	// Each window has from twice to sixteen times as many spans as the one before, as many as the rows that are still wanted seem to need.
 	leastGrowth, blindGrowth, mostGrowth = 2, 8, 16
 )
+
+// firstWindow is about how many spans the first window has, of those that windows counts.
+func (p *page) firstWindow(limit int) int64 {
+	f := p.filter
+	counted := f.ServiceName != "" && (f.StatusCode == nil || *f.StatusCode == span.StatusError && !p.rootsOnly)
+	if counted && f.Name == "" && f.MinDuration == 0 && f.MaxDuration == 0 && f.Kind == nil {
+		return int64(limit) + int64(limit)/2 // nearly all of them are chosen
+	}
+	return int64(limit) * spansPerRow
+}
 
 // listIndexed lists spans of the index. DuckDB reads the spans of a time from the oldest on, all of them, so it is asked for one window of
 // time after the other, back from the newest, each larger than the one before.
@@ -128,7 +136,7 @@ func (s *snapshot) listIndexed(ctx context.Context, p page, limit int) ([]span.R
 	w := windows{snapshot: s, service: p.filter.ServiceName, rootsOnly: p.rootsOnly, from: p.filter.From, until: p.filter.Until, least: 1}
 	w.errorsOnly = p.filter.StatusCode != nil && *p.filter.StatusCode == span.StatusError
 	var rows []span.Row
-	for want := max(int64(limit)*spansPerRow, leastWindow); ; {
+	for want := p.firstWindow(limit); ; {
 		from, until, more, err := w.next(ctx, want)
 		if err != nil {
 			return nil, err

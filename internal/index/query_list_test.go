@@ -69,7 +69,9 @@ func metadataOf(s *span.Span) span.Metadata {
 }
 
 // newWorld makes files of random spans, some of which repeat others, also those in other files.
-func newWorld(t *testing.T, seed, number uint64) *world {
+func newWorld(t *testing.T, seed, number uint64) *world { t.Helper(); return newWorldOf(t, seed, number, true) }
+
+func newWorldOf(t *testing.T, seed, number uint64, repeats bool) *world {
 	t.Helper()
 	w := &world{fixture: newFixture(t, batchSize(3)), random: rand.New(rand.NewPCG(seed, number))}
 	seen := make(map[span.Identity]bool)
@@ -82,6 +84,10 @@ func newWorld(t *testing.T, seed, number uint64) *world {
 				spans[j] = all[w.random.IntN(len(all))]
 			}
 			m := metadataOf(&spans[j])
+			for !repeats && seen[m.Identity()] {
+				spans[j] = w.anySpan()
+				m = metadataOf(&spans[j])
+			}
 			if !seen[m.Identity()] {
 				seen[m.Identity()] = true
 				w.spans = append(w.spans, m)

@@ -1,7 +1,10 @@
 package otlpwire
 
 import (
+	commonpb "go.opentelemetry.io/proto/otlp/common/v1"
+	resourcepb "go.opentelemetry.io/proto/otlp/resource/v1"
 	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/spanlake/spanlake/internal/span"
 )
@@ -26,6 +29,8 @@ func Join(spans []span.Span) (data []byte, left []error) {
 type joiner struct {
 	resources []*joinedResource
 	known     map[joinedKey]*joinedResource
+	// sameResources and sameScopes remember how what was seen is encoded here.
+	sameResources, sameScopes encodings
 }
 
 // joinedKey is a resource or scope, with the URL of its schema.
@@ -34,8 +39,25 @@ type joinedKey struct {
 	present            bool
 }
 
-func keyOf(message, schemaURL []byte) joinedKey {
-	return joinedKey{string(message), string(schemaURL), message != nil}
+// encodings maps messages to equal ones, which are encoded as this program does: the order of fields, and whether those that have
+// their default are there, is up to who encodes.
+type encodings map[string]string
+
+func (e *encodings) key(message, schemaURL []byte, decoded proto.Message) joinedKey {
+	text, ok := (*e)[string(message)]
+	if !ok {
+		text = string(message)
+		if proto.Unmarshal(message, decoded) == nil {
+			if encoded, err := (proto.MarshalOptions{Deterministic: true}).Marshal(decoded); err == nil {
+				text = string(encoded)
+			}
+		}
+		if *e == nil {
+			*e = make(encodings)
+		}
+		(*e)[string(message)] = text
+	}
+	return joinedKey{text, string(schemaURL), message != nil}
 }
 
 type joinedResource struct {
@@ -56,7 +78,8 @@ func (j *joiner) add(data []byte) error {
 		if err != nil {
 			return err
 		}
-		scope := j.resource(keyOf(s.Resource, s.ResourceSchemaURL)).scope(keyOf(s.Scope, s.ScopeSchemaURL))
+		resource := j.resource(j.sameResources.key(s.Resource, s.ResourceSchemaURL, &resourcepb.Resource{}))
+		scope := resource.scope(j.sameScopes.key(s.Scope, s.ScopeSchemaURL, &commonpb.InstrumentationScope{}))
 		scope.spans = optional(scope.spans, scopeSpansSpans, s.Span, true)
 	}
 	return nil
