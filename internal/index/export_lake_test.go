@@ -111,9 +111,9 @@ func TestExportOfFilesThatHaveGone(t *testing.T) {
 // A file whose row groups are large is read in parts.
 func TestPortionsAreOfAboutOneSize(t *testing.T) {
 	t.Parallel()
-	w := &wholeFile{shape: &shape{groups: []groupShape{
-		{rows: 10, bytes: portionBytes / 3}, {rows: 20, bytes: portionBytes / 3}, {rows: 30, bytes: portionBytes / 2}, {rows: 0},
-		{rows: 100, bytes: 4 * portionBytes}, {rows: 5, bytes: 1},
+	w := &wholeFile{index: &Index{opts: Options{Memory: 1 << 30}}, shape: &shape{groups: []groupShape{
+		{rows: 10, bytes: maxPortionBytes / 3}, {rows: 20, bytes: maxPortionBytes / 3}, {rows: 30, bytes: maxPortionBytes / 2}, {rows: 0},
+		{rows: 100, bytes: 4 * maxPortionBytes}, {rows: 5, bytes: 1},
 	}}}
 	got := w.portions(func(int) bool { return true })
 	want := []portion{{first: 0, end: 30}, {first: 30, end: 60}, {first: 60, end: 85}, {first: 85, end: 110}, {first: 110, end: 135}, {first: 135, end: 160}, {first: 160, end: 165}}
