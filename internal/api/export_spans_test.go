@@ -26,8 +26,8 @@ func manySpans(n int) (spans []span.Span) {
 	return spans
 }
 
-// exported is the answer to an export, with its trailer.
-func (s *server) exported(t *testing.T, change ...func(*http.Request)) (*http.Response, string, error) {
+// exported is the answer to an export, its trailer, and what went wrong after its header.
+func (s *server) exported(t *testing.T, change ...func(*http.Request)) (answer, http.Header, error) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.url+"/api/v1/export", nil)
 	if err != nil {
@@ -44,20 +44,20 @@ func (s *server) exported(t *testing.T, change ...func(*http.Request)) (*http.Re
 	}
 	defer func() { _ = response.Body.Close() }()
 	text, err := io.ReadAll(response.Body)
-	return response, string(text), err
+	return answer{response.StatusCode, response.Header, string(text)}, response.Trailer, err
 }
 
 func TestAnExportHasEverySpan(t *testing.T) {
 	spans := manySpans(2500)
 	s, st := searching(t, spans)
-	response, text, err := s.exported(t)
-	if err != nil || response.Header.Get("Content-Type") != "application/x-ndjson" || !strings.Contains(response.Trailer.Get("Spanlake-Completeness"), `"files_failed":2`) {
-		t.Errorf("%v, %v, trailer %v", err, response.Header, response.Trailer)
+	a, trailer, err := s.exported(t)
+	if err != nil || a.header.Get("Content-Type") != "application/x-ndjson" || !strings.Contains(trailer.Get("Spanlake-Completeness"), `"files_failed":2`) {
+		t.Errorf("%v, %v, trailer %v", err, a.header, trailer)
 	}
-	if lines, n := strings.Count(text, "\n"), strings.Count(text, `"spanId":"`)-strings.Count(text, `"links":`); lines != 3 || n != 2500 {
+	if lines, n := strings.Count(a.body, "\n"), strings.Count(a.body, `"spanId":"`)-strings.Count(a.body, `"links":`); lines != 3 || n != 2500 {
 		t.Errorf("%d lines with %d spans", lines, n)
 	}
-	for line := range strings.Lines(text) {
+	for line := range strings.Lines(a.body) {
 		if _, ok := decoded(t, line).(map[string]any)["resourceSpans"]; !ok {
 			t.Errorf("%s is no TracesData", line)
 		}
@@ -77,9 +77,9 @@ func TestAnExportHasEverySpan(t *testing.T) {
 func TestAnExportThatIsCut(t *testing.T) {
 	s, st := searching(t, manySpans(3000))
 	st.failAfter = 2000
-	_, text, err := s.exported(t)
+	a, _, err := s.exported(t)
 	if err == nil {
-		t.Errorf("%d bytes look like all", len(text))
+		t.Errorf("%d bytes look like all", len(a.body))
 	}
 	n := 0
 	_, err = s.client(t, "").Queries().Export(t.Context(), span.Filter{}, func(span.Span) error { n++; return nil })
@@ -105,13 +105,13 @@ func TestAnExportThatIsCut(t *testing.T) {
 func TestAnExportOfNothing(t *testing.T) {
 	s, _ := searching(t, nil)
 	for _, accept := range []string{"application/x-ndjson", "application/x-protobuf"} {
-		response, text, err := s.exported(t, header("Accept", accept))
-		if err != nil || text != "" || response.Header.Get("Content-Type") != accept || response.Trailer.Get("Spanlake-Completeness") == "" {
-			t.Errorf("%s: %q, %v, %v %v", accept, text, err, response.Header, response.Trailer)
+		a, trailer, err := s.exported(t, header("Accept", accept))
+		if err != nil || a.body != "" || a.header.Get("Content-Type") != accept || trailer.Get("Spanlake-Completeness") == "" {
+			t.Errorf("%s: %+v, %v, trailer %v", accept, a, err, trailer)
 		}
 	}
-	if response, text, _ := s.exported(t, header("Accept", "text/csv")); response.StatusCode != http.StatusNotAcceptable || !strings.Contains(text, "application/x-ndjson and application/x-protobuf") {
-		t.Errorf("%d %s", response.StatusCode, text)
+	if a, _, _ := s.exported(t, header("Accept", "text/csv")); a.status != http.StatusNotAcceptable || !strings.Contains(a.body, "application/x-ndjson and application/x-protobuf") {
+		t.Errorf("%d %s", a.status, a.body)
 	}
 	if a := s.do(t, http.MethodHead, "/api/v1/export", ""); a.status != http.StatusOK || a.header.Get("Content-Type") != "application/x-ndjson" {
 		t.Errorf("HEAD: %d %v", a.status, a.header)
@@ -143,8 +143,8 @@ func TestExportsAreFew(t *testing.T) {
 		done <- err
 	}()
 	<-begun
-	if response, text, _ := s.exported(t); response.StatusCode != http.StatusServiceUnavailable || !strings.Contains(text, "urn:spanlake:problem:busy") {
-		t.Errorf("a second export: %d %s", response.StatusCode, text)
+	if a, _, _ := s.exported(t); a.status != http.StatusServiceUnavailable || !strings.Contains(a.body, "urn:spanlake:problem:busy") {
+		t.Errorf("a second export: %d %s", a.status, a.body)
 	}
 	close(goOn)
 	if err := <-done; err != nil {

@@ -31,7 +31,7 @@ type observed struct {
 
 // observedEvent is an event of it.
 type observedEvent struct {
-	Name         string      `json:"name"`
+	Name         string     `json:"name"`
 	TimeUnixNano uint64     `json:"timeUnixNano" doc:"Nanoseconds since 1970, as a number."`
 	Attributes   jsonObject `json:"attributes"`
 	Dropped      uint64     `json:"droppedAttributesCount,omitempty"`

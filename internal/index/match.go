@@ -256,7 +256,7 @@ func (m *matching) read(ctx context.Context, db *sql.DB, w *wholeFile, p portion
 	c := w.chosen(m.filter, p)
 	query := "SELECT trace_id, epoch_us(start_time), attributes, resource_attributes\nFROM (" +
 		w.layout.selectSQL(1, w.text("attributes"), w.text("resource_attributes")) + ")" + c.where()
-	rows, err := db.QueryContext(ctx, query, c.args...)
+	rows, err := w.query(ctx, db, query, c.args)
 	if err != nil {
 		return w.explain(ctx, err)
 	}

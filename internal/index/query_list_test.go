@@ -69,7 +69,10 @@ func metadataOf(s *span.Span) span.Metadata {
 }
 
 // newWorld makes files of random spans, some of which repeat others, also those in other files.
-func newWorld(t *testing.T, seed, number uint64) *world { t.Helper(); return newWorldOf(t, seed, number, true) }
+func newWorld(t *testing.T, seed, number uint64) *world {
+	t.Helper()
+	return newWorldOf(t, seed, number, true)
+}
 
 func newWorldOf(t *testing.T, seed, number uint64, repeats bool) *world {
 	t.Helper()
