@@ -45,8 +45,10 @@ func newBenchQueryCommand() *cobra.Command {
 			if o.cold < 0 || o.cold > maxCold {
 				return fmt.Errorf("--cold %d is not allowed: must be from 0 to %d: %w", o.cold, maxCold, errUsage)
 			}
-			if o.clientTime < 0 || o.clientTime > maxPacedTime {
-				return fmt.Errorf("--client-time %s is not allowed: must be from 0s to %s: %w", o.clientTime, maxPacedTime, errUsage)
+			for flag, d := range map[string]time.Duration{"--warm-time": o.warmTime, "--client-time": o.clientTime} {
+				if d < 0 || d > maxPacedTime {
+					return fmt.Errorf("%s %s is not allowed: must be from 0s to %s: %w", flag, d, maxPacedTime, errUsage)
+				}
 			}
 			return s.benchQuery(cmd.Context(), o)
 		},
@@ -54,23 +56,23 @@ func newBenchQueryCommand() *cobra.Command {
 	cmd.Flags().StringVar(&spans, "spans", "10m", "how many spans the sample has, such as 500k or 10m")
 	cmd.Flags().StringVar(&o.dir, "dir", "", "folder for the sample, which is kept and used again (default a temporary one)")
 	cmd.Flags().IntVar(&o.cold, "cold", 10, "how many cold servers are asked")
+	cmd.Flags().DurationVar(&o.warmTime, "warm-time", 15*time.Second, "how long a warm server is asked each question, or until it was asked 300 times")
 	cmd.Flags().DurationVar(&o.clientTime, "client-time", 20*time.Second, "how long 16 clients ask at once; 0 leaves this part out")
 	addJSONFlag(cmd, "print one object")
 	return cmd
 }
 
 type benchQueryOptions struct {
-	spans      int64
-	dir        string
-	cold       int
-	clientTime time.Duration
+	spans                int64
+	dir                  string
+	cold                 int
+	warmTime, clientTime time.Duration
 }
 
 const (
 	maxCold = 1000
-	// warmTimes and warmTime are how often, and how long, a warm server is asked the same.
+	// warmTimes is how often a warm server is asked the same.
 	warmTimes = 300
-	warmTime  = 15 * time.Second
 	// benchQueryClients is how many ask at once.
 	benchQueryClients = 16
 )
@@ -128,7 +130,11 @@ func (s *session) benchQuery(ctx context.Context, o benchQueryOptions) (err erro
 	return b.print()
 }
 
+// say tells people what is going on.
 func (b *queryBench) say(format string, args ...any) {
+	if b.json {
+		return
+	}
 	out := &printer{w: b.stderr}
 	out.printf(format, args...)
 }
@@ -239,7 +245,7 @@ func (b *queryBench) askWarm(ctx context.Context) error {
 		b.say("asking a warm server ...\n")
 		for i, q := range b.material.questions() {
 			var took []time.Duration
-			for start, n := time.Now(), 0; n < warmTimes && time.Since(start) < warmTime; n++ {
+			for start, n := time.Now(), 0; n < warmTimes && (n < 2 || time.Since(start) < b.options.warmTime); n++ {
 				d, err := q.timed(ctx, server.client.Queries(), n)
 				if err != nil {
 					return err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/tidwall/gjson"
@@ -18,8 +19,8 @@ const (
 	pageTraces = 50
 	// deepTraces is how many traces come before a deep page; deepPage of them are listed at once to get there.
 	deepTraces, deepPage = 10_000, 1_000
-	// benchIDs is how many traces questions are about, benchValues how many of them have a rare value that is asked for.
-	benchIDs, benchValues = 500, 20
+	// benchValues is how many values that are rare are asked for.
+	benchValues = 20
 )
 
 // question is one that is measured, over HTTP as everybody asks.
@@ -143,7 +144,7 @@ func (m *material) questions() []question {
 	}
 	failed := span.StatusError
 	day := span.Filter{From: m.from, Until: m.until}
-	return []question{
+	all := []question{
 		{"services", 5 * time.Millisecond, func(ctx context.Context, q client.Queries, _ int) (span.Completeness, error) {
 			_, complete, err := q.Services(ctx)
 			return complete, err
@@ -151,7 +152,6 @@ func (m *material) questions() []question {
 		{"latest 50 traces of a service", 25 * time.Millisecond, latest(span.TraceFilter{})},
 		{"... that took 2s or longer", 50 * time.Millisecond, latest(span.TraceFilter{Root: span.Filter{MinDuration: 2 * time.Second}})},
 		{"... that failed", 50 * time.Millisecond, latest(span.TraceFilter{Root: span.Filter{StatusCode: &failed}})},
-		{"... after 10,000 others", 0, m.deepPage},
 		{"latest 50 traces with an LLM call", 0, func(ctx context.Context, q client.Queries, _ int) (span.Completeness, error) {
 			page, err := q.Traces(ctx, span.TraceFilter{Has: []span.Filter{span.HasLLMCall()}}, "", pageTraces)
 			return page.Completeness, err
@@ -176,6 +176,10 @@ func (m *material) questions() []question {
 			return page.Completeness, err
 		}},
 	}
+	if slices.ContainsFunc(m.deep, func(cursor string) bool { return cursor != "" }) {
+		all = append(all, question{"latest 50 traces of a service after 10,000 others", 0, m.deepPage})
+	}
+	return all
 }
 
 // deepPage lists a page far back.

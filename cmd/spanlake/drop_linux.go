@@ -4,7 +4,6 @@ import (
 	"errors"
 	"io/fs"
 	"os"
-	"path/filepath"
 
 	"golang.org/x/sys/unix"
 )
@@ -12,11 +11,15 @@ import (
 // dropCaches has the system forget what it keeps in memory of the files below a folder, and tells whether it can. What was not written to
 // the disk yet is written first, for such pages stay.
 func dropCaches(folder string) (dropped bool, err error) {
-	err = filepath.WalkDir(folder, func(path string, entry fs.DirEntry, err error) error {
+	root, err := os.OpenRoot(folder)
+	if err != nil {
+		return false, err
+	}
+	err = fs.WalkDir(root.FS(), ".", func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || !entry.Type().IsRegular() {
 			return err
 		}
-		file, err := os.Open(path)
+		file, err := root.Open(path)
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil // the server has removed it
 		}
@@ -25,5 +28,6 @@ func dropCaches(folder string) (dropped bool, err error) {
 		}
 		return errors.Join(unix.Fdatasync(int(file.Fd())), unix.Fadvise(int(file.Fd()), 0, 0, unix.FADV_DONTNEED), file.Close())
 	})
+	err = errors.Join(err, root.Close())
 	return err == nil, err
 }

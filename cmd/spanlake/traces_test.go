@@ -348,7 +348,9 @@ func (s *server) tail(args ...string) *tailing {
 	ctx, cancel := context.WithCancel(context.Background())
 	f := &tailing{stdout: &output.Buffer{}, stderr: &output.Buffer{}, stop: cancel, ended: make(chan error, 1)}
 	s.t.Cleanup(cancel)
-	go func() { f.ended <- Run(ctx, slices.Concat([]string{"tail", "--server", s.url}, args), f.stdout, f.stderr) }()
+	go func() {
+		f.ended <- Run(ctx, slices.Concat([]string{"tail", "--server", s.url}, args), f.stdout, f.stderr)
+	}()
 	return f
 }
 

@@ -66,6 +66,7 @@ func TestWrongUse(t *testing.T) {
 		{"bench query --spans 0", []string{"--spans", `"0"`, "from 1 to 100m"}},
 		{"bench query --cold -1", []string{"--cold -1", "from 0 to 1000"}},
 		{"bench query --client-time -1s", []string{"--client-time -1s", "from 0s to 24h"}},
+		{"bench query --warm-time 25h", []string{"--warm-time 25h", "from 0s to 24h"}},
 		{"bench ingest extra", []string{`"extra"`, "spanlake bench ingest --help"}},
 		{"bench ingest --spans 101m", []string{"--spans", `"101m"`, "from 1 to 100m"}},
 		{"bench ingest --rate 0", []string{"--rate", `"0"`, "from 1 to 100m"}},
