@@ -10,8 +10,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/spanlake/spanlake/internal/api"
 	"google.golang.org/grpc"
+
+	"github.com/spanlake/spanlake/internal/api"
 
 	"github.com/spanlake/spanlake/internal/apikey"
 	"github.com/spanlake/spanlake/internal/jaeger"
