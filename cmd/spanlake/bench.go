@@ -29,11 +29,11 @@ func newBenchCommand() *cobra.Command {
 		Use:   "bench",
 		Short: "Measure Spanlake on this machine",
 		Example: "  spanlake bench index --spans 10m --memory 256MB\n  spanlake bench follow --spans 10m --memory 256MB\n" +
-			"  spanlake bench ingest --spans 10m --memory 256MB",
+			"  spanlake bench ingest --spans 10m --memory 256MB\n  spanlake bench query --spans 10m --memory 256MB",
 		Args: noCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	bench.AddCommand(newBenchIndexCommand(), newBenchFollowCommand(), newBenchIngestCommand(), newBenchPartCommand())
+	bench.AddCommand(newBenchIndexCommand(), newBenchFollowCommand(), newBenchIngestCommand(), newBenchQueryCommand(), newBenchPartCommand())
 	return bench
 }
 

@@ -48,6 +48,7 @@ func newExportCommand() *cobra.Command {
 		},
 	}
 	filter.add(cmd, "span", "only spans")
+	addIngestSettings(cmd.Flags(), "wal")
 	cmd.Flags().StringVarP(&path, "output", "o", "", "the file to write, or - for standard output (OTLP in JSON)")
 	cmd.Flags().StringVar(&format, "format", "", "otlp-json or parquet (default by the ending of the file)")
 	cmd.Flags().BoolVar(&force, "force", false, "replace the file if there is one")

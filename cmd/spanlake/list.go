@@ -29,6 +29,7 @@ func newServicesCommand() *cobra.Command {
 			return s.withQueries(cmd.Context(), func(x asked) error { return s.services(cmd.Context(), x) })
 		},
 	}
+	addIngestSettings(cmd.Flags(), "wal")
 	addJSONFlag(cmd, "print an array of objects")
 	return cmd
 }

@@ -30,6 +30,7 @@ func newTraceCommand() *cobra.Command {
 			return s.withQueries(cmd.Context(), func(x asked) error { return s.trace(cmd.Context(), x, args[0]) })
 		},
 	}
+	addIngestSettings(cmd.Flags(), "wal")
 	addJSONFlag(cmd, "print a TracesData message of OTLP in JSON")
 	return cmd
 }
@@ -107,6 +108,7 @@ func newSpanCommand() *cobra.Command {
 			return s.withQueries(cmd.Context(), func(x asked) error { return s.span(cmd.Context(), x, args) })
 		},
 	}
+	addIngestSettings(cmd.Flags(), "wal")
 	addJSONFlag(cmd, "print a TracesData message of OTLP in JSON")
 	return cmd
 }

@@ -42,6 +42,7 @@ func newTracesCommand() *cobra.Command {
 		},
 	}
 	filter.add(cmd, "root span", "has a span")
+	addIngestSettings(cmd.Flags(), "wal")
 	cmd.Flags().IntVar(&limit, "limit", 50, "how many traces to list at most, 1 to 10000")
 	cmd.Flags().StringVar(&cursor, "cursor", "", "the next page: what was printed after the page before, with the same filters")
 	addJSONFlag(cmd, "print an array of objects")

@@ -4,7 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/spanlake/spanlake/internal/api/wire"
 	"github.com/spanlake/spanlake/internal/apikey"
@@ -36,7 +37,15 @@ func isOpen(path string) bool {
 	case "/healthz", "/readyz", "/openapi.json", "/docs":
 		return true
 	}
-	return strings.HasPrefix(path, "/docs/")
+	return false
+}
+
+// describeKeys says in the description of the API that a key may be needed.
+func describeKeys(described *huma.OpenAPI) {
+	described.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"key": {Type: "http", Scheme: "bearer",
+		Description: "Needed as soon as the server has a key that may read. It takes one that may read for GET and for /api/v1/sql, and one that may " +
+			"operate for all else; without one the answer is 401, with one that may not do this 403."}}
+	described.Security = []map[string][]string{{}, {"key": {}}}
 }
 
 // checkKey refuses what takes a key that the request does not have. As with sending spans, none is needed until there is a key

@@ -152,6 +152,46 @@ func TestWhoMayDoWhat(t *testing.T) {
 	}
 }
 
+// TestEveryOperationTakesAKey, whichever are described.
+func TestEveryOperationTakesAKey(t *testing.T) {
+	k := newKeyring(t)
+	s := start(t, newMemory(), api.Options{Ingest: &flushing{}, Queries: &store{spans: exampleSpans()}, Keys: k})
+	var described struct {
+		Paths      map[string]map[string]json.RawMessage
+		Components struct {
+			SecuritySchemes map[string]struct{ Type, Scheme string }
+		}
+		Security []map[string][]string
+	}
+	if err := json.Unmarshal([]byte(s.do(t, "GET", "/openapi.json", "").body), &described); err != nil {
+		t.Fatal(err)
+	}
+	if scheme := described.Components.SecuritySchemes["key"]; scheme.Type != "http" || scheme.Scheme != "bearer" || len(described.Security) != 2 {
+		t.Errorf("keys are described as %+v, %v", scheme, described.Security)
+	}
+	tried := 0
+	for path, operations := range described.Paths {
+		for method := range operations {
+			method, path = strings.ToUpper(method), strings.NewReplacer("{", "", "}", "").Replace(path)
+			for key, want := range map[string]int{"": 401, k.revoked: 401, k.send: 403} {
+				if got := s.do(t, method, path, "", bearer(key)); got.status != want {
+					t.Errorf("%s %s: %d %s, want %d", method, path, got.status, got.body, want)
+				}
+			}
+			tried++
+			if method == "GET" || path == "/api/v1/sql" { // some of which go on until the client leaves
+				continue
+			}
+			if got := s.do(t, method, path, "", bearer(k.read)); got.status != 403 {
+				t.Errorf("%s %s with a key that may only read: %d %s", method, path, got.status, got.body)
+			}
+		}
+	}
+	if tried < 20 {
+		t.Errorf("%d operations were tried", tried)
+	}
+}
+
 // expectKeyProblem wants a refusal to say what to do, and to say nothing of the key.
 func expectKeyProblem(t *testing.T, a answer, head bool, key string) {
 	t.Helper()

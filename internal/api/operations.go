@@ -112,6 +112,7 @@ func (s *Server) finish(described *huma.OpenAPI) {
 			parameter.Schema.Nullable = false // one that is there has a value
 		}
 	}
+	describeKeys(described)
 	text, err := json.Marshal(described)
 	if err != nil {
 		panic(err) // it is made of constants, so the tests would see it

@@ -101,7 +101,8 @@ func (b *backend) follow(a App, role Role, in *ingest, metrics *api.Metrics) {
 
 // queryOptions say how much questions may take.
 func (a App) queryOptions(role Role) query.Options {
-	return query.Options{WholeBytes: a.split(role).Answer, Parallel: parallelQuestions}
+	split := a.split(role)
+	return query.Options{WholeBytes: split.Answer, Parallel: split.questions()}
 }
 
 // connect finds the spans that are in no file yet: in this process, or in another one.

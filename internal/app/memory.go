@@ -16,8 +16,10 @@ const (
 	// serveBytes is the same of a process that takes spans in as well, beside the share of Go: less, since DuckDB takes small files
 	// in there. With less than 40 MB DuckDB can neither verify a lake of some hundred files nor read a whole file in SQL.
 	serveBytes = 92e6
-	// parallelQuestions is how many questions are answered at once: more than there are processors, since some wait for the disk.
-	parallelQuestions = 4
+	// maxQuestions is how many questions are answered at once: more than there are processors, since some wait for the disk. bytesPerQuestion is
+	// what one needs of DuckDB's share: reading a whole span takes 8 MB of buffers, and aggregates begin with a few.
+	maxQuestions     = 4
+	bytesPerQuestion = 20e6
 	// ServeMemory is the least budget of a process that takes spans in and indexes them.
 	ServeMemory = 256e6
 )
@@ -37,6 +39,9 @@ type Split struct {
 	// Answer is how large the whole spans of one answer may be.
 	Answer int64
 }
+
+// questions is how many questions are answered at once.
+func (s Split) questions() int { return max(2, min(maxQuestions, int(s.DuckDB/bytesPerQuestion))) }
 
 // SplitMemory shares out a budget for a whole process that indexes, in bytes.
 func SplitMemory(budget int64, cpus int) Split {

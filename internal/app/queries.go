@@ -12,7 +12,10 @@ import (
 // Queries answers questions from an index that this process has open, and from files of the lake that it does not know yet. Spans in no
 // file are not asked for: whoever has them is another process, or none.
 func (a App) Queries(x *index.Index) *query.Queries {
-	return query.New(query.Options{Catalog: x, Pending: func(ctx context.Context) ([]span.File, int64, error) {
+	options := a.queryOptions(Backend)
+	options.Catalog = x
+	options.Pending = func(ctx context.Context) ([]span.File, int64, error) {
 		return x.Unindexed(ctx, span.WholeLake(lake.Scan(ctx, a.Config.Lake)))
-	}})
+	}
+	return query.New(options)
 }

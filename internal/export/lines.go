@@ -22,6 +22,7 @@ type lines struct {
 	bytes   int
 }
 
+// Add keeps the span until its line is whole.
 func (l *lines) Add(s span.Span) error {
 	if len(l.run) > 0 && (l.run[0].TraceID != s.TraceID || len(l.run) >= lineSpans || l.bytes >= lineBytes) {
 		if err := l.line(); err != nil {
@@ -61,6 +62,7 @@ func (l *lines) line() error {
 	return nil
 }
 
+// Finish writes the last line.
 func (l *lines) Finish() (Written, error) {
 	if err := l.line(); err != nil {
 		return l.written, err

@@ -136,8 +136,8 @@ func (s *sorter) sorted() iter.Seq2[span.Span, error] {
 	return func(yield func(span.Span, error) bool) {
 		s.sort()
 		if s.file == nil {
-			for _, one := range s.spans {
-				if !yield(one, nil) {
+			for i := range s.spans {
+				if !yield(s.spans[i], nil) {
 					return
 				}
 			}
@@ -192,11 +192,14 @@ func (h *head) next() error {
 // merge is a heap of runs by their next span.
 type merge []*head
 
-func (m merge) Len() int { return len(m) }
+// Len is how many have spans left.
+func (m *merge) Len() int { return len(*m) }
 
-func (m merge) Less(i, j int) bool { return compare(&m[i].span, &m[j].span) < 0 }
+// Less tells which of two is next.
+func (m *merge) Less(i, j int) bool { return compare(&(*m)[i].span, &(*m)[j].span) < 0 }
 
-func (m merge) Swap(i, j int) { m[i], m[j] = m[j], m[i] }
+// Swap is of heap.Interface.
+func (m *merge) Swap(i, j int) { (*m)[i], (*m)[j] = (*m)[j], (*m)[i] }
 
 // Push is of heap.Interface, and not used: runs only end.
 func (m *merge) Push(x any) {

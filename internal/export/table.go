@@ -22,8 +22,10 @@ func newTable(folder string) (*table, error) {
 	return &table{folder: folder, writer: writer, sorter: newSorter(folder)}, nil
 }
 
+// Add keeps the span until all are sorted.
 func (t *table) Add(s span.Span) error { return t.sorter.add(s) }
 
+// Finish sorts and writes the spans.
 func (t *table) Finish() (Written, error) {
 	file, err := t.writer.WriteSorted(temporaryName, t.sorter.parts())
 	if errors.Is(err, lake.ErrNoSpans) {

@@ -1,6 +1,7 @@
 package hot
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -289,6 +290,8 @@ func counts(t *testing.T, f *fixture, spans Spans) {
 
 // Counts are more than one message takes, and have a bound.
 func countsOfAll(t *testing.T, f *fixture, spans Spans) {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // on a slow machine
+	defer cancel()
 	for range 30 {
 		all := make([]*tracepb.Span, 100)
 		for i := range all {
@@ -298,7 +301,7 @@ func countsOfAll(t *testing.T, f *fixture, spans Spans) {
 		f.add(fmt.Sprint("svc", f.next), all...)
 		f.assign(f.next-1, f.next-1, fmt.Sprint(strings.Repeat("p", 20_000), f.next))
 	}
-	compareCounts(t.Context(), t, f, spans, span.CountQuery{Step: time.Millisecond, Durations: true})
+	compareCounts(ctx, t, f, spans, span.CountQuery{Step: time.Millisecond, Durations: true})
 	for n := range 10 {
 		all := make([]*tracepb.Span, maxCounts/10)
 		for i := range all {
@@ -307,10 +310,10 @@ func countsOfAll(t *testing.T, f *fixture, spans Spans) {
 		f.add("many", all...)
 	}
 	invalid := (*span.InvalidError)(nil)
-	if _, err := spans.Count(t.Context(), span.CountQuery{Step: time.Microsecond}); !errors.As(err, &invalid) || !strings.Contains(err.Error(), "longer step") {
+	if _, err := spans.Count(ctx, span.CountQuery{Step: time.Microsecond}); !errors.As(err, &invalid) || !strings.Contains(err.Error(), "longer step") {
 		t.Errorf("Count() = %v, want that the step is too short", err)
 	}
-	compareCounts(t.Context(), t, f, spans, span.CountQuery{})
+	compareCounts(ctx, t, f, spans, span.CountQuery{})
 }
 
 func wholeSpansOfIDs(t *testing.T, f *fixture, spans Spans) {

@@ -102,8 +102,8 @@ func compareCounts(ctx context.Context, t fataler, f *fixture, spans Spans, q sp
 	t.Helper()
 	counts, err := spans.Count(ctx, q)
 	stats, failed := spans.Stats(ctx)
-	same(t, "the generation", counts.Generation, failed, stats.Generation)
 	same(t, fmt.Sprintf("Count(%+v)", q), inOrder(counts), err, f.wantCount(q))
+	same(t, "the generation", counts.Generation, failed, stats.Generation)
 	if counts.Generation == "" {
 		t.Fatalf("Count() has no generation")
 	}

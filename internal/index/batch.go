@@ -73,7 +73,11 @@ func (x *Index) runBatch(ctx context.Context, own []*item) (span.Summary, error)
 	}
 	x.setUnfinishedAside(items)
 	for {
-		result, err := x.transact(ctx, items)
+		var result span.Summary
+		err := x.patiently(ctx, func() (err error) {
+			result, err = x.transact(ctx, items)
+			return err
+		})
 		if err == nil {
 			x.logBatch(items)
 			x.noteDone(items[len(own):])

@@ -118,7 +118,10 @@ const (
 // firstWindow is about how many spans the first window has, of those that windows counts.
 func (p *page) firstWindow(limit int) int64 {
 	f := p.filter
-	counted := f.ServiceName != "" && (f.StatusCode == nil || *f.StatusCode == span.StatusError && !p.rootsOnly)
+	counted := f.StatusCode == nil || *f.StatusCode == span.StatusError && !p.rootsOnly
+	if f.ServiceName == "" {
+		counted = f.StatusCode == nil && !p.rootsOnly
+	}
 	if counted && f.Name == "" && f.MinDuration == 0 && f.MaxDuration == 0 && f.Kind == nil {
 		return int64(limit) + int64(limit)/2 // nearly all of them are chosen
 	}

@@ -41,6 +41,9 @@ func WriteTrace(w io.Writer, spans []span.Span, o Options) error {
 	if err := f.rows(d.levels, d.row); err != nil {
 		return err
 	}
+	if d.err != nil {
+		return d.err
+	}
 	return d.out.Flush()
 }
 
@@ -56,6 +59,7 @@ type drawing struct {
 	ids                bool
 	// levels is how many levels are drawn.
 	levels int
+	err    error
 }
 
 // layout divides the width: names get what they need, if there is so much.
@@ -161,7 +165,8 @@ func prefix(r row, below bool) string {
 
 func (d *drawing) row(r row) error {
 	if r.title != "" {
-		return d.printf("%s\n", d.paint(terminal.Printable(r.title), terminal.Yellow))
+		d.printf("%s\n", d.paint(terminal.Printable(r.title), terminal.Yellow))
+		return d.err
 	}
 	color := d.colors.Of(r.ServiceName)
 	before := prefix(r, false)
@@ -179,10 +184,9 @@ func (d *drawing) row(r row) error {
 	if d.ids {
 		line += strings.Repeat(" ", max(d.bar-terminal.Width(bar), 0)+gap) + d.paint(terminal.Printable(r.SpanID), terminal.Faint)
 	}
-	if err := d.printf("%s\n", line); err != nil {
-		return err
-	}
-	return d.failure(r)
+	d.printf("%s\n", line)
+	d.failure(r)
+	return d.err
 }
 
 // barOf is the time of a span within the trace.
@@ -195,9 +199,9 @@ func (d *drawing) barOf(s *span.Span) string {
 }
 
 // failure says what went wrong with a span, and which one it is.
-func (d *drawing) failure(r row) error {
+func (d *drawing) failure(r row) {
 	if r.StatusCode != span.StatusError || r.StatusMessage == "" && d.ids {
-		return nil
+		return
 	}
 	before := prefix(r, true)
 	if r.open {
@@ -210,14 +214,16 @@ func (d *drawing) failure(r row) error {
 		text = strings.TrimSuffix("span "+terminal.Printable(r.SpanID)+": "+text, ": ")
 	}
 	text = terminal.Cut(text, max(max(d.options.Width, minWidth)-terminal.Width(before), minName))
-	return d.printf("%s%s\n", d.paint(before, terminal.Faint), d.paint(text, terminal.Red))
+	d.printf("%s%s\n", d.paint(before, terminal.Faint), d.paint(text, terminal.Red))
 }
 
 func (d *drawing) paint(text string, c terminal.Color) string {
 	return terminal.Paint(text, c, d.options.Colors)
 }
 
-func (d *drawing) printf(format string, args ...any) error {
-	_, err := fmt.Fprintf(d.out, format, args...)
-	return err
+// printf remembers the first error.
+func (d *drawing) printf(format string, args ...any) {
+	if d.err == nil {
+		_, d.err = fmt.Fprintf(d.out, format, args...)
+	}
 }
