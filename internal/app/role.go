@@ -10,7 +10,10 @@ import (
 	"sync"
 	"time"
 
+	"google.golang.org/grpc"
+
 	"github.com/spanlake/spanlake/internal/api"
+
 	"github.com/spanlake/spanlake/internal/apikey"
 	"github.com/spanlake/spanlake/internal/jaeger"
 )
@@ -168,7 +171,10 @@ func (p *player) run(ctx context.Context, cancel context.CancelFunc, version str
 		p.index.follow(p.App, p.role, p.in, p.metrics)
 		options.Queries = p.index.queries
 		forJaeger := jaeger.Options{Log: p.Log, AnswerBytes: p.split(p.role).Answer}
-		options.GRPC, options.Jaeger = jaeger.NewGRPC(p.index.queries, forJaeger), jaeger.NewHTTP(p.index.queries, forJaeger)
+		// The index is closed after the handlers have ended.
+		calls := jaeger.NewGRPC(p.index.queries, forJaeger, grpc.WaitForHandlers(true))
+		defer calls.Stop()
+		options.GRPC, options.Jaeger = calls, jaeger.NewHTTP(p.index.queries, forJaeger)
 		indexing.Go(func() { p.index.run(following) })
 	}
 	if p.in != nil {

@@ -161,3 +161,60 @@ func BenchmarkDailyStats(b *testing.B) {
 		b.Fatal(err)
 	}
 }
+
+// BenchmarkWholeTrace reads the whole spans of traces of a million spans, from the files that the index names.
+func BenchmarkWholeTrace(b *testing.B) {
+	root, _ := benchLake(b, 1_000_000, 0)
+	x := openBench(b, root)
+	syncBench(b, x, root)
+	type trace struct{ id, file string }
+	var traces []trace
+	err := x.Select(b.Context(), `SELECT DISTINCT trace_id, file_path FROM span_metadata JOIN parquet_files USING (file_id) ORDER BY hash(trace_id) LIMIT 500`,
+		span.FormText, func([]string) error { return nil },
+		func(row []*string) error { traces = append(traces, trace{*row[0], *row[1]}); return nil })
+	if err != nil {
+		b.Fatal(err)
+	}
+	n := 0
+	for b.Loop() {
+		t := traces[n%len(traces)]
+		if spans, _, err := x.WholeTrace(b.Context(), t.id, []string{t.file}, 16<<20); err != nil || len(spans) == 0 {
+			b.Fatal(len(spans), err)
+		}
+		n++
+	}
+	if err := x.Close(); err != nil {
+		b.Fatal(err)
+	}
+}
+
+// BenchmarkMatches looks for an attribute in a million spans.
+func BenchmarkMatches(b *testing.B) {
+	root, _ := benchLake(b, 1_000_000, 0)
+	x := openBench(b, root)
+	syncBench(b, x, root)
+	var rare []string
+	err := x.Select(b.Context(), `SELECT json_extract_string(attributes, '$."messaging.message.id"') FROM spans WHERE contains(attributes, '"messaging.message.id"') LIMIT 50`, span.FormText,
+		func([]string) error { return nil },
+		func(row []*string) error { rare = append(rare, *row[0]); return nil })
+	if err != nil || len(rare) == 0 {
+		b.Fatal(rare, err)
+	}
+	for name, values := range map[string][]string{"rare value": rare, "no such value": {"nobody"}} {
+		b.Run(name, func(b *testing.B) {
+			n, found := 0, 0
+			for b.Loop() {
+				f := span.Filter{Attributes: []span.AttributeClause{{{Key: "messaging.message.id", Value: &values[n%len(values)]}}}}
+				matches, _, err := x.Matches(b.Context(), f, 0, span.Cold{})
+				if err != nil {
+					b.Fatal(err)
+				}
+				n, found = n+1, found+len(matches)
+			}
+			b.ReportMetric(float64(found)/float64(n), "traces/op")
+		})
+	}
+	if err := x.Close(); err != nil {
+		b.Fatal(err)
+	}
+}

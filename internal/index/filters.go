@@ -73,7 +73,7 @@ func (b *batch) insertFiltersOf(ctx context.Context, items []*item) error {
 			continue
 		}
 		for i, g := range groups {
-			ids, numbers = append(ids, it.fileID), append(numbers, int32(i)) //nolint:gosec // Limits.RowGroups bounds it
+			ids, numbers = append(ids, it.fileID), append(numbers, int32(i))
 			filters = append(filters, base64.StdEncoding.EncodeToString(g.Filter))
 		}
 	}

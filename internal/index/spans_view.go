@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -91,11 +92,7 @@ func (x *Index) spansViewSQL(patterns []string) string {
 func mentionsSpans(node any) bool {
 	switch node := node.(type) {
 	case []any:
-		for _, child := range node {
-			if mentionsSpans(child) {
-				return true
-			}
-		}
+		return slices.ContainsFunc(node, mentionsSpans)
 	case map[string]any:
 		if name, ok := node["table_name"].(string); ok && strings.EqualFold(name, spansView) {
 			return true

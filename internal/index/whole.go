@@ -261,6 +261,8 @@ func (r *wholeReader) measured(ctx context.Context, w *wholeFile, want *wantedSp
 	return nil
 }
 
+const rowsWithinSQL = `SELECT file_row_number, bytes FROM (%s)%s`
+
 // rowsWithin are the numbers of the rows that a condition chooses, until they have as many bytes as there is room for; full says that
 // there are more.
 func (w *wholeFile) rowsWithin(ctx context.Context, db *sql.DB, c conditions, room int64) (numbers []int64, full bool, err error) {
@@ -270,7 +272,7 @@ func (w *wholeFile) rowsWithin(ctx context.Context, db *sql.DB, c conditions, ro
 			lengths = append(lengths, column.length(w.shape))
 		}
 	}
-	query := "SELECT file_row_number, bytes FROM (" + w.layout.selectSQL(1, strings.Join(lengths, " + ")+" AS bytes") + ")" + c.where()
+	query := fmt.Sprintf(rowsWithinSQL, w.layout.selectSQL(1, strings.Join(lengths, " + ")+" AS bytes"), c.where())
 	rows, err := w.query(ctx, db, query, c.args)
 	if err != nil {
 		return nil, false, w.explain(ctx, err)
