@@ -269,7 +269,7 @@ func (w *wholeFile) rowsWithin(ctx context.Context, db *sql.DB, c conditions, ro
 			lengths = append(lengths, column.length(w.shape))
 		}
 	}
-	query := fmt.Sprintf(rowsWithinSQL, w.layout.selectSQL(1, strings.Join(lengths, " + ")+" AS bytes"), c.where())
+	query := fmt.Sprintf(rowsWithinSQL, w.layout.selectSQL(1, strings.Join(lengths, " + ")+" AS bytes"), c.where()) //nolint:gosec // made of constants
 	rows, err := db.QueryContext(ctx, query, c.args...)
 	if err != nil {
 		return nil, false, w.explain(ctx, err)
