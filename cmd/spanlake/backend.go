@@ -18,6 +18,6 @@ func newBackendCommand() *cobra.Command {
 			"  spanlake backend --retain-days 30 --retain-bytes 50GB\n" +
 			"  curl http://127.0.0.1:1323/api/v1/indexer",
 	})
-	addIngestSettings(cmd.Flags(), "internal-server")
+	addIngestSettings(cmd.Flags(), "internal-server", "keys-file", "read-api-keys", "insecure")
 	return cmd
 }

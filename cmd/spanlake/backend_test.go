@@ -82,8 +82,9 @@ func TestABackendDoesWhatCommandsAskFor(t *testing.T) {
 	if !strings.Contains(printed, ": 3 files found, 0 indexed, 2 unchanged, 1 failed, 0 removed\n") || strings.Contains(printed, "in memory") {
 		t.Errorf("index --server prints %q", printed)
 	}
-	if got := decode[[]span.Service](t, s.must("services", "--json")); len(got) != 1 || got[0].TotalSpans != 5 {
-		t.Errorf("services --server = %+v", got)
+	listed := s.of("services", "--json")
+	if got := decode[[]span.Service](t, listed.stdout); len(got) != 1 || got[0].TotalSpans != 5 || !strings.HasPrefix(listed.stderr, "Not complete: 1 file, ") {
+		t.Errorf("services --server = %+v and says %q", got, listed.stderr)
 	}
 
 	for _, args := range [][]string{{"retry", "notes.parquet"}, {"retry", "--all"}} {

@@ -21,6 +21,7 @@ import (
 	"github.com/spanlake/spanlake/internal/index/indexbench"
 	"github.com/spanlake/spanlake/internal/sample"
 	"github.com/spanlake/spanlake/internal/span"
+	"github.com/spanlake/spanlake/internal/terminal"
 )
 
 func newBenchCommand() *cobra.Command {
@@ -28,11 +29,11 @@ func newBenchCommand() *cobra.Command {
 		Use:   "bench",
 		Short: "Measure Spanlake on this machine",
 		Example: "  spanlake bench index --spans 10m --memory 256MB\n  spanlake bench follow --spans 10m --memory 256MB\n" +
-			"  spanlake bench ingest --spans 10m --memory 256MB",
+			"  spanlake bench ingest --spans 10m --memory 256MB\n  spanlake bench query --spans 10m --memory 256MB",
 		Args: noCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	bench.AddCommand(newBenchIndexCommand(), newBenchFollowCommand(), newBenchIngestCommand(), newBenchPartCommand())
+	bench.AddCommand(newBenchIndexCommand(), newBenchFollowCommand(), newBenchIngestCommand(), newBenchQueryCommand(), newBenchPartCommand())
 	return bench
 }
 
@@ -149,7 +150,7 @@ func (s *session) printBench(parts []benchPart) error {
 			humanize.Comma(p.SpansPerSecond), fmt.Sprintf("%.3g", float64(p.SpansPerSecond)/float64(max(base, 1))),
 			humanize.Bytes(uint64(max(p.PeakRSSBytes, 0))), humanize.Bytes(uint64(max(p.IndexBytes, 0)))})
 	}
-	if err := writeTable(s.stdout, []string{"", "SPANS", "TIME", "SPANS/S", "OF (A)", "PEAK MEMORY", "FILE"}, rows); err != nil {
+	if err := terminal.Table(s.stdout, []string{"", "SPANS", "TIME", "SPANS/S", "OF (A)", "PEAK MEMORY", "FILE"}, rows); err != nil {
 		return err
 	}
 	out := &printer{w: s.stdout}

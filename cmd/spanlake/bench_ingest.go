@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/spanlake/spanlake/internal/otlpbench"
+	"github.com/spanlake/spanlake/internal/terminal"
 )
 
 func newBenchIngestCommand() *cobra.Command {
@@ -203,5 +204,5 @@ func printIngest(s *session, parts []ingestPart) error {
 			rows[row] = append(rows[row], cell)
 		}
 	}
-	return writeTable(s.stdout, header, rows)
+	return terminal.Table(s.stdout, header, rows)
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spanlake/spanlake/internal/index"
 	"github.com/spanlake/spanlake/internal/span"
+	"github.com/spanlake/spanlake/internal/terminal"
 )
 
 // distribution says how long something took.
@@ -46,7 +47,7 @@ func (b *followBench) print() error {
 		}
 		rows = append(rows, []string{d.What, humanize.Comma(int64(d.N)), number(d.MedianMS), number(d.P90MS), number(d.P99MS), number(d.MaxMS), wal})
 	}
-	return writeTable(b.stdout, []string{"", "TIMES", "MEDIAN MS", "90 %", "99 %", "LONGEST", "WAL AT MOST"}, rows)
+	return terminal.Table(b.stdout, []string{"", "TIMES", "MEDIAN MS", "90 %", "99 %", "LONGEST", "WAL AT MOST"}, rows)
 }
 
 // latestRootsSQL is what a listing of traces asks.

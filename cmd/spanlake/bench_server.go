@@ -106,6 +106,7 @@ func (b *benchServer) connect(ctx context.Context, db string) error {
 			if b.client, err = client.New(server.URL, server.Instance); err != nil {
 				return err
 			}
+			b.client.Authorize(server.Secret)
 			status, err := b.client.IngestStatus(ctx)
 			b.target = status.OTLPGRPC
 			if unreachable := (*client.UnreachableError)(nil); err == nil || !errors.As(err, &unreachable) {

@@ -60,7 +60,12 @@ func (s *session) here(cmd *cobra.Command) error {
 // where it is reached.
 func (s *session) server(ctx context.Context, readOnly bool) (*client.Client, error) {
 	if s.Config.Server != "" {
-		return client.New(s.Config.Server, "")
+		server, err := client.New(s.Config.Server, "")
+		if err != nil {
+			return nil, err
+		}
+		server.Authorize(s.Config.APIKey)
+		return server, nil
 	}
 	locked := index.LockedBy(s.Config.DB, readOnly)
 	if locked == nil {
@@ -74,6 +79,7 @@ func (s *session) server(ctx context.Context, readOnly bool) (*client.Client, er
 	if err != nil {
 		return nil, errors.Join(locked, err)
 	}
+	server.Authorize(found.Secret)
 	// Left by a backend that was killed, the note says nothing of who holds the index now.
 	_, err = server.Status(ctx)
 	if unreachable := (*client.UnreachableError)(nil); errors.As(err, &unreachable) || errors.Is(err, client.ErrOtherInstance) {

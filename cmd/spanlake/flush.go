@@ -48,7 +48,7 @@ func newFlushCommand() *cobra.Command {
 // flush asks the server that has the write-ahead log, or does it here.
 func (s *session) flush(ctx context.Context) (span.Flushed, error) {
 	if s.Config.Server != "" {
-		return flushAt(ctx, s.Config.Server, "")
+		return flushAt(ctx, s.Config.Server, "", s.Config.APIKey)
 	}
 	// Opened it would be made, to no purpose.
 	if !wal.Exists(s.Config.WAL) {
@@ -63,18 +63,19 @@ func (s *session) flush(ctx context.Context) (span.Flushed, error) {
 	if findErr != nil || !ok {
 		return span.Flushed{}, errors.Join(err, findErr)
 	}
-	flushed, askErr := flushAt(ctx, found.URL, found.Instance)
+	flushed, askErr := flushAt(ctx, found.URL, found.Instance, found.Secret)
 	if unreachable := (*client.UnreachableError)(nil); errors.As(askErr, &unreachable) || errors.Is(askErr, client.ErrOtherInstance) {
 		return span.Flushed{}, err
 	}
 	return flushed, askErr
 }
 
-func flushAt(ctx context.Context, url, instance string) (span.Flushed, error) {
+func flushAt(ctx context.Context, url, instance, key string) (span.Flushed, error) {
 	c, err := client.New(url, instance)
 	if err != nil {
 		return span.Flushed{}, err
 	}
 	defer c.Close()
+	c.Authorize(key)
 	return c.Flush(ctx)
 }

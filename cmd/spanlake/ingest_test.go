@@ -362,8 +362,9 @@ func TestHealthcheck(t *testing.T) {
 
 // key is a key as it is shown once.
 type key struct {
-	Name string `json:"name"`
-	Key  string `json:"key"`
+	Name string   `json:"name"`
+	Key  string   `json:"key"`
+	May  []string `json:"may"`
 }
 
 // keyCommand runs a command on the keys.
@@ -403,6 +404,10 @@ func TestKeys(t *testing.T) {
 	if second.err != nil || second.stderr != "" || made.Name != "ci" || !strings.HasPrefix(made.Key, "sl_") || made.Key == plain {
 		t.Errorf("keys create --json: %v, %q, %+v", second.err, second.stderr, made)
 	}
+	third := i.keyCommand("create", "grafana", "--may", "read")
+	if third.err != nil || !strings.Contains(third.stderr, "the key grafana") {
+		t.Errorf("keys create --may read: %v, %q", third.err, third.stderr)
+	}
 	assertGolden(t, "keys", list())
 	if r := i.keyCommand("revoke", "my-agent"); r.err != nil || r.stdout != "my-agent is revoked\n" {
 		t.Errorf("keys revoke: %v, %q", r.err, r.stdout)
@@ -412,12 +417,14 @@ func TestKeys(t *testing.T) {
 
 	type listed struct {
 		Name      string     `json:"name"`
+		May       []string   `json:"may"`
 		Prefix    string     `json:"prefix"`
 		CreatedAt time.Time  `json:"created_at"`
 		RevokedAt *time.Time `json:"revoked_at"`
 	}
 	all := decode[[]listed](t, i.keyCommand("list", "--json").stdout)
-	if len(all) != 2 || all[0].Name != "my-agent" || all[0].RevokedAt == nil || all[1].Prefix != made.Key[:11] || all[1].RevokedAt != nil {
+	if len(all) != 3 || all[0].Name != "my-agent" || all[0].RevokedAt == nil || all[1].Prefix != made.Key[:11] || all[1].RevokedAt != nil ||
+		!slices.Equal(all[1].May, []string{"send"}) || !slices.Equal(all[2].May, []string{"read"}) {
 		t.Errorf("keys list --json = %+v", all)
 	}
 	if text, err := os.ReadFile(i.keys); err != nil || strings.Contains(string(text), plain[11:]) || strings.Contains(string(text), made.Key[11:]) {
@@ -427,6 +434,7 @@ func TestKeys(t *testing.T) {
 	s := i.start(i.args("ingest")...)
 	for header, want := range map[string]int{
 		"Bearer " + made.Key: http.StatusOK, "Bearer " + plain: http.StatusUnauthorized, "": http.StatusUnauthorized,
+		"Bearer " + strings.TrimSpace(third.stdout): http.StatusForbidden,
 	} {
 		if got := s.send(1, "Authorization", header); got != want {
 			t.Errorf("a request with %.20q is answered %d, want %d", header, got, want)
@@ -441,6 +449,9 @@ func TestKeysThatCannotBeMade(t *testing.T) {
 		i.keyCommand("create", name).fails(exitUsage, "1 to 100 bytes", "spanlake keys create --help")
 	}
 	i.keyCommand("create").fails(exitUsage, "accepts 1 arg(s), received 0", "spanlake keys create --help")
+	for _, may := range []string{"", "all", "send,", "Send", "read operate"} {
+		i.keyCommand("create", "ci", "--may", may).fails(exitUsage, "--may", "send, read, operate", "spanlake keys create --help")
+	}
 	i.keyCommand("revoke", "a", "b").fails(exitUsage, "accepts 1 arg(s), received 2", "spanlake keys revoke --help")
 	if _, err := os.Stat(i.keys); err == nil {
 		t.Error("a file of keys was made")

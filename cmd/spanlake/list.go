@@ -12,6 +12,7 @@ import (
 
 	"github.com/spanlake/spanlake/internal/api"
 	"github.com/spanlake/spanlake/internal/index"
+	"github.com/spanlake/spanlake/internal/terminal"
 )
 
 func newServicesCommand() *cobra.Command {
@@ -20,8 +21,15 @@ func newServicesCommand() *cobra.Command {
 		Short:   "List the services that sent spans",
 		Example: "  spanlake services\n  spanlake services --json | jq -r '.[].service_name'",
 		Args:    cobra.NoArgs,
-		RunE:    reading((*session).services),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			s, err := newSession(cmd)
+			if err != nil {
+				return err
+			}
+			return s.withQueries(cmd.Context(), func(x asked) error { return s.services(cmd.Context(), x) })
+		},
 	}
+	addIngestSettings(cmd.Flags(), "wal")
 	addJSONFlag(cmd, "print an array of objects")
 	return cmd
 }
@@ -37,8 +45,8 @@ func reading(list func(*session, context.Context, api.Catalog) error) func(*cobr
 	}
 }
 
-func (s *session) services(ctx context.Context, x api.Catalog) error {
-	services, err := x.Services(ctx)
+func (s *session) services(ctx context.Context, x asked) error {
+	services, complete, err := x.Services(ctx)
 	if err != nil {
 		return err
 	}
@@ -46,8 +54,10 @@ func (s *session) services(ctx context.Context, x api.Catalog) error {
 	for _, service := range services {
 		rows = append(rows, []string{service.Name, humanize.Comma(service.TotalSpans), timeText(service.FirstSeen), timeText(service.LastSeen)})
 	}
-	return s.show(services, []string{"SERVICE", "SPANS", "FIRST SEEN (UTC)", "LAST SEEN (UTC)"}, rows,
+	err = s.show(services, []string{"SERVICE", "SPANS", "FIRST SEEN (UTC)", "LAST SEEN (UTC)"}, rows,
 		"No services yet: `spanlake index` takes in what is in the lake.")
+	s.tellIncomplete(x, &complete)
+	return err
 }
 
 // show prints objects as JSON, or rows as a table, or empty if there are none.
@@ -59,7 +69,7 @@ func (s *session) show(objects any, header []string, rows [][]string, empty stri
 		_, err := fmt.Fprintln(s.stdout, empty)
 		return err
 	}
-	return writeTable(s.stdout, header, rows)
+	return terminal.Table(s.stdout, header, rows)
 }
 
 // maxRemoteFiles is how many files the HTTP API lists at once.

@@ -7,6 +7,8 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/spanlake/spanlake/internal/terminal"
 )
 
 func main() {
@@ -15,7 +17,7 @@ func main() {
 	context.AfterFunc(ctx, stop)
 	err := Run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	if err != nil {
-		_, _ = fmt.Fprintln(os.Stderr, "spanlake:", printableLines(err.Error())) // there is nobody else to tell
+		_, _ = fmt.Fprintln(os.Stderr, "spanlake:", terminal.PrintableLines(err.Error())) // there is nobody else to tell
 	}
 	os.Exit(exitCode(err))
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/spanlake/spanlake/internal/api"
 	"github.com/spanlake/spanlake/internal/index"
 	"github.com/spanlake/spanlake/internal/span"
+	"github.com/spanlake/spanlake/internal/terminal"
 )
 
 func newRebuildCommand() *cobra.Command {
@@ -62,7 +63,7 @@ func (s *session) verify(ctx context.Context, x api.Catalog) error {
 			differences = append(differences, d)
 			return
 		}
-		out.printf("%s: %s %s\n", d.Check, printable(d.Subject), printable(d.Problem))
+		out.printf("%s: %s %s\n", d.Check, terminal.Printable(d.Subject), terminal.Printable(d.Problem))
 	})
 	if err != nil {
 		return err

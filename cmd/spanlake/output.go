@@ -3,12 +3,9 @@ package main
 import (
 	"fmt"
 	"io"
-	"strings"
-	"text/tabwriter"
 	"time"
-	"unicode"
 
-	"github.com/dustin/go-humanize"
+	"github.com/spanlake/spanlake/internal/terminal"
 )
 
 // printer writes text and remembers the first error.
@@ -24,12 +21,7 @@ func (p *printer) printf(format string, args ...any) {
 }
 
 // count is a number with its noun.
-func count(n int64, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return humanize.Comma(n) + " " + noun + "s"
-}
+func count(n int64, noun string) string { return terminal.Count(n, noun) }
 
 // countAre is count with its verb.
 func countAre(n int64, noun string) string {
@@ -37,52 +29,6 @@ func countAre(n int64, noun string) string {
 		return count(n, noun) + " is"
 	}
 	return count(n, noun) + " are"
-}
-
-// writeTable writes aligned columns with a header.
-func writeTable(w io.Writer, header []string, rows [][]string) error {
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	out := &printer{w: table}
-	for _, row := range append([][]string{header}, rows...) {
-		for i, cell := range row {
-			if i > 0 {
-				out.printf("\t")
-			}
-			out.printf("%s", printable(cell))
-		}
-		out.printf("\n")
-	}
-	if out.err != nil {
-		return out.err
-	}
-	return table.Flush()
-}
-
-// printable shows what would move the cursor, colour the terminal or break a table, instead of doing it: names come
-// from whoever sends spans.
-func printable(text string) string {
-	clean := func(r rune) bool { return unicode.IsPrint(r) || r == ' ' }
-	if strings.IndexFunc(text, func(r rune) bool { return !clean(r) }) < 0 {
-		return text
-	}
-	var shown strings.Builder
-	for _, r := range text {
-		if clean(r) {
-			shown.WriteRune(r)
-		} else {
-			shown.WriteString(strings.Trim(fmt.Sprintf("%+q", r), "'"))
-		}
-	}
-	return shown.String()
-}
-
-// printableLines is printable for a text of several lines, such as an error of DuckDB, which may quote what is in the index.
-func printableLines(text string) string {
-	lines := strings.Split(text, "\n")
-	for i, line := range lines {
-		lines[i] = printable(line)
-	}
-	return strings.Join(lines, "\n")
 }
 
 // timeText is a time for people, in UTC, to the second.

@@ -56,6 +56,8 @@ func exitCode(err error) int {
 		locked   *index.LockedError
 		unusable *index.UnusableError
 		exposed  *otlp.ExposedError
+		open     *app.ExposedError
+		invalid  *span.InvalidError
 		held     *wal.LockedError
 		noLog    *wal.UnusableError
 	)
@@ -64,7 +66,7 @@ func exitCode(err error) int {
 		return exitOK
 	case errors.Is(err, context.Canceled):
 		return exitInterrupted
-	case errors.As(err, &wrong), errors.As(err, &query), errors.As(err, &exposed), errors.Is(err, errUsage):
+	case errors.As(err, &wrong), errors.As(err, &query), errors.As(err, &exposed), errors.As(err, &open), errors.As(err, &invalid), errors.Is(err, errUsage):
 		return exitUsage
 	case errors.As(err, &locked), errors.As(err, &held):
 		return exitLocked
@@ -110,6 +112,7 @@ func newRoot() *cobra.Command {
 		Example: "  spanlake serve      # take spans in on ports 4317 and 4318, index them, answer on 1323\n" +
 			"  spanlake flush      # move what has arrived into the lake now\n" +
 			"  spanlake services   # look at it\n" +
+			"  spanlake traces     # the latest traces\n" +
 			"  spanlake sample     # write made-up traces to play with",
 		Version:       version(),
 		SilenceErrors: true,
@@ -129,6 +132,7 @@ func newRoot() *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return fmt.Errorf("%w: %w", err, helpError{cmd}) })
 	root.AddCommand(
 		newServeCommand(), newIngestCommand(), newBackendCommand(), newFlushCommand(), newKeysCommand(), newHealthcheckCommand(),
+		newTracesCommand(), newTraceCommand(), newSpanCommand(), newTailCommand(), newExportCommand(),
 		newIndexCommand(), newSQLCommand(), newServicesCommand(), newFilesCommand(), newFailedCommand(),
 		newRetryCommand(), newRebuildCommand(), newVerifyCommand(), newRetainCommand(), newSampleCommand(), newBenchCommand(),
 	)

@@ -87,6 +87,8 @@ func TestWrongValuesNameTheSettingTheValueAndWhatIsAllowed(t *testing.T) {
 		"flush-interval":      {"0", "2h"},
 		"keys-file":           {"nul\x00byte"},
 		"api-keys":            {"tooshort"},
+		"read-api-keys":       {"tooshort", "of-sixteen-or-more,tooshort"},
+		"api-key":             {"tooshort", "a key that has spaces"},
 		"insecure":            {"maybe"},
 		"tls-cert":            {"nul\x00byte"},
 		"tls-key":             {"nul\x00byte"},

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spanlake/spanlake/internal/api"
 	"github.com/spanlake/spanlake/internal/span"
+	"github.com/spanlake/spanlake/internal/terminal"
 )
 
 // tableRows is how many rows of a query are shown as a table, which has to be held in memory to be aligned.
@@ -115,7 +116,7 @@ func (s *session) selectTable(ctx context.Context, x api.Catalog, query string) 
 	if err != nil {
 		return err
 	}
-	if err := writeTable(s.stdout, header, rows); err != nil {
+	if err := terminal.Table(s.stdout, header, rows); err != nil {
 		return err
 	}
 	if more > 0 {

@@ -1,8 +1,8 @@
 // Package api serves what the index knows, and what its indexer does, over HTTP.
 //
-// It imports the domain only: the index and the follower of the lake are given to it as a Catalog and an Indexer. The
-// server has no login. It is meant for the loopback interface or a private network, and what it can do about web pages
-// in the browsers of people on such a network is in guard.go.
+// It imports the domain only: the index and the follower of the lake are given to it as a Catalog and an Indexer. Who may
+// ask for what is in auth.go. The server is meant for the loopback interface or a private network, and what it can do about
+// web pages in the browsers of people on such a network is in guard.go.
 package api
 
 import (
@@ -13,6 +13,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/spanlake/spanlake/internal/apikey"
 	"github.com/spanlake/spanlake/internal/span"
 )
 
@@ -56,6 +59,13 @@ type Options struct {
 	Catalog Catalog
 	Indexer Indexer
 	Ingest  Ingest
+	// GRPC answers calls of gRPC, which come in over HTTP/2 without TLS on the same port as all else; a *grpc.Server is one. Its
+	// handlers may run a moment longer than Serve: with grpc.WaitForHandlers, its Stop waits for them. nil: there is no gRPC.
+	GRPC http.Handler
+	// Jaeger answers what Jaeger's own HTTP API has below /api/, errors included; nil: there is none.
+	Jaeger http.Handler
+	// Keys say who may ask for what; nil: everybody may ask for everything.
+	Keys apikey.Verifier
 	// Metrics are those that the follower counts in; nil: nobody else counts.
 	Metrics *Metrics
 	// Log gets what goes wrong in the server; nil: nothing is logged.
@@ -69,8 +79,10 @@ type Options struct {
 	Hosts []string
 	// QueryTime is how long a query may run, its rows be sent included; 0: 5 minutes.
 	QueryTime time.Duration
-	// Queries is how many queries may run at once; 0: 4.
-	Queries int
+	// SQLQueries is how many queries in SQL may run at once; 0: 4.
+	SQLQueries int
+	// Queries answers what is asked of spans, wherever they are; nil: nothing is asked. It is given with a Catalog.
+	Queries Queries
 }
 
 // Server answers requests. Make it with New.
@@ -78,6 +90,9 @@ type Server struct {
 	catalog Catalog
 	indexer Indexer
 	ingest  Ingest
+	grpc    http.Handler
+	jaeger  http.Handler
+	keys    apikey.Verifier
 	metrics *Metrics
 	log     *slog.Logger
 	version string
@@ -90,6 +105,11 @@ type Server struct {
 	queryTime time.Duration
 	queries   chan struct{}
 	verifying atomic.Bool
+	// spans is nil if nothing is asked of spans. tails and exports are taken by those that run.
+	spans          Queries
+	tails, exports chan struct{}
+	// ending is closed as soon as the server is told to stop.
+	ending chan struct{}
 	// The turns let one caller at a time read what /metrics and /readyz show.
 	statusTurn, sizeTurn, ingestTurn chan struct{}
 
@@ -97,7 +117,9 @@ type Server struct {
 	running *running
 	mux     *http.ServeMux
 	foreign *http.CrossOriginProtection
-	openAPI []byte
+	// described is the API, openAPI the same as JSON.
+	described *huma.OpenAPI
+	openAPI   []byte
 }
 
 // limits are how long the server waits for others.
@@ -105,24 +127,32 @@ type limits struct {
 	// queryWait is for another query to end, stall for a consumer to take what is written, scrape for the sources of
 	// /metrics and /readyz, grace for requests to end when the server does.
 	queryWait, stall, scrape, grace time.Duration
+	// heartbeat is how often a tail says that it is still there.
+	heartbeat time.Duration
 }
 
 // New makes a server. It listens when Serve is called.
 func New(o Options) *Server {
 	s := &Server{
 		catalog: o.Catalog, indexer: o.Indexer, ingest: o.Ingest, version: cmp.Or(o.Version, "unknown"), instance: o.Instance,
+		grpc: o.GRPC, jaeger: o.Jaeger, keys: o.Keys,
 		metrics:    o.Metrics,
 		log:        o.Log,
 		hosts:      make(map[string]bool),
 		queryTime:  cmp.Or(max(o.QueryTime, 0), 5*time.Minute),
-		queries:    make(chan struct{}, cmp.Or(max(o.Queries, 0), 4)),
+		queries:    make(chan struct{}, cmp.Or(max(o.SQLQueries, 0), 4)),
+		spans:      o.Queries,
+		tails:      make(chan struct{}, maxTails),
+		exports:    make(chan struct{}, maxExports),
+		ending:     make(chan struct{}),
 		statusTurn: make(chan struct{}, 1),
 		sizeTurn:   make(chan struct{}, 1),
 		ingestTurn: make(chan struct{}, 1),
-		limits:     limits{queryWait: 10 * time.Second, stall: 30 * time.Second, scrape: 2 * time.Second, grace: 2 * time.Second},
-		running:    newRunning(),
-		mux:        http.NewServeMux(),
-		foreign:    http.NewCrossOriginProtection(),
+		limits: limits{queryWait: 10 * time.Second, stall: 30 * time.Second, scrape: 2 * time.Second, grace: 2 * time.Second,
+			heartbeat: 15 * time.Second},
+		running: newRunning(),
+		mux:     http.NewServeMux(),
+		foreign: http.NewCrossOriginProtection(),
 	}
 	if s.metrics == nil {
 		s.metrics = NewMetrics()
@@ -142,6 +172,7 @@ func (s *Server) routes() {
 	s.mux.HandleFunc("GET /readyz", s.readyz)
 	s.mux.HandleFunc("GET /metrics", s.scrape)
 	s.mux.HandleFunc("GET /openapi.json", s.describe)
+	s.mux.HandleFunc("GET /docs", s.docs)
 	s.operations(s.newHuma())
 }
 

@@ -1,6 +1,9 @@
 package api
 
-import "time"
+import (
+	"net/http"
+	"time"
+)
 
 // Limits makes a server wait for others as long as a test wants; 0 leaves what it was.
 func (s *Server) Limits(queryWait, stall, scrape, grace time.Duration) {
@@ -14,6 +17,9 @@ func (s *Server) Limits(queryWait, stall, scrape, grace time.Duration) {
 	}
 }
 
+// Heartbeat makes a tail say so often that it is still there.
+func (s *Server) Heartbeat(every time.Duration) { s.limits.heartbeat = every }
+
 // SetCatalog makes a server work with another Catalog.
 func (s *Server) SetCatalog(c Catalog) { s.catalog = c }
 
@@ -26,3 +32,11 @@ func Knows(hosts []string, reachable bool, hostport string) bool {
 	s.reachable.Store(reachable)
 	return s.knows(hostname(hostport))
 }
+
+// IsCall tells whether a content type is one of gRPC, and PercentEncoded is a message as gRPC sends it.
+func IsCall(contentType string) bool {
+	return isGRPC(&http.Request{Header: http.Header{"Content-Type": {contentType}}})
+}
+
+// PercentEncoded see IsCall.
+func PercentEncoded(message string) string { return percentEncoded(message) }

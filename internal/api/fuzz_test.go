@@ -1,7 +1,9 @@
 package api_test
 
 import (
+	"mime"
 	"net/netip"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -30,6 +32,31 @@ func FuzzHost(f *testing.F) {
 		}
 		if !reachable || strings.ContainsAny(name, ".") {
 			t.Errorf("%q is accepted, reachable: %v", hostport, reachable)
+		}
+	})
+}
+
+// FuzzCall: what is taken for a call of gRPC is no type that the API takes, and a message survives being sent in a header.
+func FuzzCall(f *testing.F) {
+	for _, seed := range []string{"application/grpc", "application/grpc+proto", "Application/GRPC; x=y", "application/grpc-web", "application/json",
+		" application/grpc", "application/grpcx", "100% of \u00fc\r\n\xff~\x7f", ""} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		if api.IsCall(text) {
+			media, _, err := mime.ParseMediaType(text)
+			if media == "application/json" || err == nil && media != "application/grpc" && !strings.HasPrefix(media, "application/grpc+") {
+				t.Errorf("%q is taken for a call", text)
+			}
+		}
+		sent := api.PercentEncoded(text)
+		for _, c := range []byte(sent) {
+			if c < ' ' || c > '~' {
+				t.Errorf("%q has a byte that a header may not have", sent)
+			}
+		}
+		if got, err := url.PathUnescape(sent); err != nil || got != text {
+			t.Errorf("%q becomes %q, which is read as %q, %v", text, sent, got, err)
 		}
 	})
 }

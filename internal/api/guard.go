@@ -20,25 +20,41 @@ import (
 
 // handle is around everything that the server answers.
 func (s *Server) handle(w http.ResponseWriter, r *http.Request) {
-	out := &response{ResponseWriter: w, control: http.NewResponseController(w), stall: s.limits.stall}
+	out := &response{ResponseWriter: w, control: http.NewResponseController(w), stall: s.limits.stall, streams: r.ProtoMajor >= 2}
 	// First of all, so that a refusal says as well whose it is.
 	s.setHeaders(out.Header(), inAPI(r))
 	if !s.running.enter() {
-		writeProblem(out, newProblem(http.StatusServiceUnavailable, wire.TypeStopping, "%v", errStopping))
+		refuse(out, r, newProblem(http.StatusServiceUnavailable, wire.TypeStopping, "%v", errStopping))
 		return
 	}
 	defer s.running.leave()
 	start := time.Now()
-	defer func() { s.metrics.request(r.Pattern, r.Method, out.code(), time.Since(start)) }()
+	defer func() { s.metrics.request(r.Pattern, r.Method, codeFor(out, r), time.Since(start)) }()
+	// What is written last is sent when this returns.
+	defer out.limitEnd()
 	defer s.recovered(out, r)
 	s.answer(out, r)
 }
 
 // answer refuses what must not be answered and passes the rest on.
 func (s *Server) answer(w http.ResponseWriter, r *http.Request) {
-	inAPI := inAPI(r)
-	for _, check := range []func(*http.Request, bool) *problem{s.checkHost, s.checkOrigin, s.checkInstance, checkContentType} {
-		if p := check(r, inAPI); p != nil {
+	guarded := inAPI(r) || s.inJaeger(r)
+	for _, check := range []func(*http.Request, bool) *problem{s.checkHost, s.checkOrigin, s.checkKey} {
+		if p := check(r, guarded); p != nil {
+			refuse(w, r, p)
+			return
+		}
+	}
+	if isGRPC(r) {
+		s.serveGRPC(w, r)
+		return
+	}
+	if s.inJaeger(r) {
+		s.serveJaeger(w, r)
+		return
+	}
+	for _, check := range []func(*http.Request, bool) *problem{s.checkInstance, checkContentType} {
+		if p := check(r, inAPI(r)); p != nil {
 			writeProblem(w, p)
 			return
 		}
@@ -48,6 +64,15 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.mux.ServeHTTP(w, r)
+}
+
+// refuse says why a request is not answered, in the form that its client understands.
+func refuse(w http.ResponseWriter, r *http.Request, p *problem) {
+	if isGRPC(r) {
+		writeStatus(w, p)
+		return
+	}
+	writeProblem(w, p)
 }
 
 // inAPI tells whether a request is for the API, and not for health or metrics.
@@ -113,9 +138,9 @@ func hostname(hostport string) string {
 
 // checkOrigin refuses what pages of other sites send. For methods that change something this is the check of net/http; in
 // the API it is made for GET too, since the page cannot read the answer, but a verify that it starts costs all the same.
-func (s *Server) checkOrigin(r *http.Request, inAPI bool) *problem {
+func (s *Server) checkOrigin(r *http.Request, guarded bool) *problem {
 	asked := *r
-	if inAPI {
+	if guarded {
 		asked.Method = http.MethodPost
 	}
 	if err := s.foreign.Check(&asked); err != nil {
@@ -178,14 +203,18 @@ func (p *probe) WriteHeader(status int) { p.status = status }
 
 func (p *probe) Write(b []byte) (int, error) { return len(b), nil }
 
-// checkQuery refuses query parameters that an operation does not have, that are there twice, or that have no value: a
+// checkQuery refuses query parameters that an operation does not have, that are there twice though they are no list, or that have no value: a
 // misspelt limit must not be taken for none. huma can refuse unknown ones, but does not say what is allowed.
 func checkQuery(api huma.API) func(huma.Context, func(huma.Context)) {
 	return func(ctx huma.Context, next func(huma.Context)) {
-		var allowed []string
+		var allowed, repeatable []string
 		for _, parameter := range ctx.Operation().Parameters {
-			if parameter.In == "query" {
-				allowed = append(allowed, parameter.Name)
+			if parameter.In != "query" {
+				continue
+			}
+			allowed = append(allowed, parameter.Name)
+			if parameter.Explode != nil && *parameter.Explode {
+				repeatable = append(repeatable, parameter.Name)
 			}
 		}
 		asked := ctx.URL()
@@ -202,9 +231,9 @@ func checkQuery(api huma.API) func(huma.Context, func(huma.Context)) {
 				message = "unknown query parameter: none is allowed"
 			case !slices.Contains(allowed, name):
 				message = "unknown query parameter: allowed are " + strings.Join(allowed, ", ")
-			case len(values) != 1:
+			case len(values) != 1 && !slices.Contains(repeatable, name):
 				message = "must be given once"
-			case values[0] == "":
+			case slices.Contains(values, ""):
 				message = "must have a value"
 			default:
 				continue
@@ -238,47 +267,5 @@ func (s *Server) recovered(w *response, r *http.Request) {
 	if w.status != 0 {
 		panic(http.ErrAbortHandler)
 	}
-	writeProblem(w, newProblem(http.StatusInternalServerError, "", "the server made a mistake: its log says more"))
-}
-
-// response notes what is answered and gives every write a deadline, so that a client that stops reading holds nothing.
-type response struct {
-	http.ResponseWriter
-	control *http.ResponseController
-	stall   time.Duration
-	// status is 0 as long as nothing was answered.
-	status int
-	// failed is why the answer could not be written.
-	failed error
-}
-
-// Unwrap lets an http.ResponseController find what the server can do.
-func (w *response) Unwrap() http.ResponseWriter { return w.ResponseWriter }
-
-// WriteHeader notes the status, unless it is one of those before the answer.
-func (w *response) WriteHeader(status int) {
-	if w.status == 0 && status >= http.StatusOK {
-		w.status = status
-	}
-	w.ResponseWriter.WriteHeader(status)
-}
-
-func (w *response) Write(b []byte) (int, error) {
-	if w.status == 0 {
-		w.status = http.StatusOK
-	}
-	// Writers that have no deadlines are those of tests.
-	_ = w.control.SetWriteDeadline(time.Now().Add(w.stall))
-	n, err := w.ResponseWriter.Write(b)
-	if err != nil {
-		w.failed = err
-	}
-	return n, err
-}
-
-func (w *response) code() int {
-	if w.status == 0 {
-		return http.StatusOK
-	}
-	return w.status
+	refuse(w, r, newProblem(http.StatusInternalServerError, "", "the server made a mistake: its log says more"))
 }

@@ -97,6 +97,8 @@ func (m *Metrics) request(pattern, method string, code int, took time.Duration) 
 	route := "none"
 	if _, path, ok := strings.Cut(pattern, " "); ok {
 		route = path
+	} else if pattern != "" {
+		route = pattern // of a handler that looks at the method itself
 	}
 	if !slices.Contains([]string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete,
 		http.MethodOptions}, method) {

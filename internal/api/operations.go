@@ -50,6 +50,11 @@ func (s *Server) operations(api huma.API) {
 	if s.indexer != nil {
 		s.indexOperations(api)
 	}
+	if s.spans != nil {
+		s.searchOperations(api)
+		s.statisticsOperations(api)
+		s.observabilityOperations(api)
+	}
 	s.finish(api.OpenAPI())
 }
 
@@ -57,8 +62,10 @@ func (s *Server) operations(api huma.API) {
 func (s *Server) indexOperations(api huma.API) {
 	huma.Register(api, operation("indexer-status", http.MethodGet, "/indexer", "What the indexer is doing"), s.getStatus)
 	huma.Register(api, operation("index-now", http.MethodPost, "/indexer/index", "Go once through the whole lake and wait for it"), s.indexNow)
-	huma.Register(api, operation("list-services", http.MethodGet, "/services", "The services that sent spans"),
-		listing(s, func(ctx context.Context, _ *struct{}) ([]span.Service, error) { return s.catalog.Services(ctx) }, serviceInUTC))
+	if s.spans == nil {
+		huma.Register(api, operation("list-services", http.MethodGet, "/services", "The services that sent spans"),
+			listing(s, func(ctx context.Context, _ *struct{}) ([]span.Service, error) { return s.catalog.Services(ctx) }, serviceInUTC))
+	}
 	huma.Register(api, operation("list-files", http.MethodGet, "/files", "The indexed files, the ones indexed last first"),
 		listing(s, func(ctx context.Context, in *filesInput) ([]span.IndexedFile, error) {
 			return s.catalog.Files(ctx, in.Limit)
@@ -96,11 +103,45 @@ func (s *Server) finish(described *huma.OpenAPI) {
 			}
 		}
 	}
+	describeCompleteness(described.Components.Schemas.Map())
+	for _, item := range described.Paths {
+		if item.Get == nil {
+			continue
+		}
+		for _, parameter := range item.Get.Parameters {
+			parameter.Schema.Nullable = false // one that is there has a value
+		}
+	}
+	describeKeys(described)
 	text, err := json.Marshal(described)
 	if err != nil {
 		panic(err) // it is made of constants, so the tests would see it
 	}
-	s.openAPI = text
+	s.described, s.openAPI = described, text
+}
+
+// describeCompleteness says what the fields of a span.Completeness mean, since the domain knows nothing of descriptions.
+func describeCompleteness(schemas map[string]*huma.Schema) {
+	for schema, fields := range map[string]map[string]string{
+		"Completeness": {
+			"hot":           "Where spans are that are in no file yet.",
+			"files_pending": "Files of the lake that are not indexed yet and whose spans are not in the answer.",
+			"files_failed":  "Files that cannot be indexed and may have spans in the time that was asked for: `/failed` lists them.",
+			"truncated":     "The search stopped at a limit: there may be more than the answer has.",
+			"reason":        "Which limit.",
+		},
+		"HotSource": {
+			"state":   "off, in_process, remote or unreachable: in the last case the answer has no spans that are in no file yet.",
+			"address": "That of the other process.",
+			"error":   "Why it is not reached.",
+		},
+	} {
+		for field, description := range fields {
+			if known := schemas[schema]; known != nil && known.Properties[field] != nil {
+				known.Properties[field].Description = description
+			}
+		}
+	}
 }
 
 type filesInput struct {

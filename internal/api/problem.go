@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -21,6 +22,10 @@ type problem struct {
 	huma.ErrorModel
 	// retryAfter goes into the header of that name; 0: none.
 	retryAfter time.Duration
+	// challenge goes into WWW-Authenticate; "": none.
+	challenge string
+	// completeness goes into the header of that name; nil: none.
+	completeness *span.Completeness
 }
 
 // GetHeaders are sent with the problem.
@@ -29,6 +34,12 @@ func (p *problem) GetHeaders() http.Header {
 	if p.retryAfter > 0 {
 		h.Set("Retry-After", strconv.Itoa(int(p.retryAfter.Seconds())))
 	}
+	if p.challenge != "" {
+		h.Set("WWW-Authenticate", p.challenge)
+	}
+	if p.completeness != nil {
+		h.Set(wire.CompletenessHeader, wire.CompletenessText(*p.completeness))
+	}
 	return h
 }
 
@@ -36,24 +47,30 @@ func newProblem(status int, kind, format string, args ...any) *problem {
 	return &problem{ErrorModel: huma.ErrorModel{Type: kind, Title: http.StatusText(status), Status: status, Detail: fmt.Sprintf(format, args...)}}
 }
 
-// causes of contexts that end
-var (
-	errStopping  = errors.New("the server is stopping: ask again when it runs")
-	errQueryTime = errors.New("the query took longer than is allowed")
-)
+// errStopping is the cause of contexts that end with the server.
+var errStopping = errors.New("the server is stopping: ask again when it runs")
 
 // problemOf says what to answer if the Catalog or the Indexer returned an error under a context.
 func (s *Server) problemOf(ctx context.Context, err error) *problem {
-	var query *span.QueryError
+	var (
+		query   *span.QueryError
+		invalid *span.InvalidError
+		slow    *queryTimeError
+	)
 	switch cause := context.Cause(ctx); {
 	case errors.Is(cause, errStopping):
 		return newProblem(http.StatusServiceUnavailable, wire.TypeStopping, "%v", errStopping)
-	case errors.Is(cause, errQueryTime):
+	case errors.As(cause, &slow):
 		// 503 is what Prometheus answers as well. There is no Retry-After, since the same query will not be faster then.
-		return newProblem(http.StatusServiceUnavailable, wire.TypeQueryTime, "%v: it may run for %s, its rows be sent included; "+
-			"ask for less at a time", errQueryTime, s.queryTime)
+		return newProblem(http.StatusServiceUnavailable, wire.TypeQueryTime, "%v", slow)
 	case errors.As(err, &query):
 		return newProblem(http.StatusBadRequest, wire.TypeQuery, "%v", query)
+	case errors.As(err, &invalid):
+		p := newProblem(http.StatusUnprocessableEntity, wire.TypeInvalid, "%v", invalid)
+		p.Errors = []*huma.ErrorDetail{invalidDetail(invalid)}
+		return p
+	case errors.Is(err, span.ErrNotFound):
+		return newProblem(http.StatusNotFound, wire.TypeNotFound, "%v", err)
 	case errors.Is(err, span.ErrNotFailed):
 		return newProblem(http.StatusNotFound, wire.TypeNotFailed, "%v", err)
 	case ctx.Err() == nil:
@@ -61,6 +78,17 @@ func (s *Server) problemOf(ctx context.Context, err error) *problem {
 		s.log.Error("a request failed", "error", err)
 	}
 	return newProblem(http.StatusInternalServerError, "", "%v", err)
+}
+
+// invalidDetail says which parameter is wrong.
+func invalidDetail(e *span.InvalidError) *huma.ErrorDetail {
+	const shown = 1000
+	location := "query." + e.What
+	switch e.What {
+	case whatTrace, whatSpan, pathService:
+		location = "path." + strings.ReplaceAll(e.What, " ", "_")
+	}
+	return &huma.ErrorDetail{Message: e.Problem, Location: location, Value: strings.ToValidUTF8(e.Value[:min(shown, len(e.Value))], "\uFFFD")}
 }
 
 // writeProblem answers with a problem where huma does not.

@@ -20,6 +20,12 @@ const (
 	// headerBytes and bodyBytes bound what a request may send.
 	headerBytes = 64 << 10
 	bodyBytes   = 1 << 20
+	// maxStreams is how many requests may be under way on one connection of HTTP/2, windowBytes how much of each, and of all of
+	// them, a client may send before it is read.
+	maxStreams  = 64
+	windowBytes = 256 << 10
+	// pingTime is after which silence a connection with requests under way is asked for a sign of life, and how long it may take.
+	pingTime = 20 * time.Second
 )
 
 // Serve answers requests until ctx ends, which is no error. Requests that run then have a moment to end; after that
@@ -36,8 +42,12 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 		IdleTimeout:       idleTime,
 		MaxHeaderBytes:    headerBytes,
 		BaseContext:       func(net.Listener) context.Context { return base },
-		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+		Protocols:         protocols(),
+		HTTP2: &http.HTTP2Config{MaxConcurrentStreams: maxStreams, MaxReceiveBufferPerConnection: windowBytes, MaxReceiveBufferPerStream: windowBytes,
+			SendPingTimeout: pingTime, PingTimeout: pingTime},
+		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
+	server.RegisterOnShutdown(sync.OnceFunc(func() { close(s.ending) }))
 	failed := make(chan error, 1)
 	var serving sync.WaitGroup
 	serving.Go(func() { failed <- server.Serve(listener) })
@@ -55,6 +65,14 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	s.running.stop()
 	serving.Wait()
 	return err
+}
+
+// protocols are HTTP/1 and, for gRPC, HTTP/2 without TLS, by clients that know that the server speaks it.
+func protocols() *http.Protocols {
+	p := &http.Protocols{}
+	p.SetHTTP1(true)
+	p.SetUnencryptedHTTP2(true)
+	return p
 }
 
 // shutdown lets requests end: first by themselves, then by cancelling them, which gives them a moment to tell their

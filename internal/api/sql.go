@@ -3,37 +3,73 @@ package api
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"net/http"
 	"time"
+
+	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/spanlake/spanlake/internal/api/wire"
 	"github.com/spanlake/spanlake/internal/span"
 )
 
+// queryTimeError is the cause of a context that ends since its query took too long.
+type queryTimeError struct{ limit time.Duration }
+
+func (e *queryTimeError) Error() string {
+	return fmt.Sprintf("the query took longer than %s, its rows be sent included, which is as long as it may: ask for less at a time", e.limit)
+}
+
+// timeout is how long a query may take that was asked with a limit, which is "" for the server's.
+func (s *Server) timeout(asked string) (time.Duration, *problem) {
+	if asked == "" {
+		return s.queryTime, nil
+	}
+	limit, err := time.ParseDuration(asked)
+	if err != nil || limit <= 0 || limit > s.queryTime {
+		p := newProblem(http.StatusUnprocessableEntity, "", "validation failed")
+		p.Errors = []*huma.ErrorDetail{{Message: fmt.Sprintf("must be a duration such as 1.5s or 2m, and no longer than %s", s.queryTime),
+			Location: "body.timeout", Value: asked}}
+		return 0, p
+	}
+	return limit, nil
+}
+
 // sql answers a query, which may be the work of minutes and hold a snapshot of the index as long as it runs. So there
 // are few at a time, each has a time limit, and each ends when its client is gone.
 func (s *Server) sql(w http.ResponseWriter, r *http.Request, asked wire.SQLRequest) {
 	out := newStream(w)
-	if failure := s.takeTurn(r.Context()); failure != nil {
+	limit, failure := s.timeout(asked.Timeout)
+	if failure == nil {
+		failure = s.takeTurn(r.Context())
+	}
+	if failure != nil {
 		out.fail(failure)
 		return
 	}
+	if asked.MaxRows != nil && asked.MaxBytes != nil { // huma has put the defaults in
+		out.maxLines, out.maxBytes = *asked.MaxRows, *asked.MaxBytes
+	}
+	truncated := false
 	// The turn is given back before the last line is sent, so that who has read it can ask again at once.
-	failure := func() *problem {
+	failure = func() *problem {
 		defer func() { <-s.queries }()
-		ctx, cancel := context.WithTimeoutCause(r.Context(), s.queryTime, errQueryTime)
+		ctx, cancel := context.WithTimeoutCause(r.Context(), limit, &queryTimeError{limit})
 		defer cancel()
-		return s.rows(ctx, out, asked)
+		var failure *problem
+		truncated, failure = s.rows(ctx, out, asked)
+		return failure
 	}()
 	if failure != nil {
 		out.fail(failure)
 		return
 	}
-	out.end(wire.End{Rows: &out.lines})
+	out.end(wire.End{Rows: &out.lines, Truncated: truncated})
 }
 
-// rows sends what a query finds.
-func (s *Server) rows(ctx context.Context, out *stream, asked wire.SQLRequest) *problem {
+// rows sends what a query finds, and tells whether there is more than was to be sent.
+func (s *Server) rows(ctx context.Context, out *stream, asked wire.SQLRequest) (truncated bool, failure *problem) {
 	form, render := span.FormText, textRow
 	if asked.Form == wire.Form(span.FormJSON) {
 		form, render = span.FormJSON, jsonRow
@@ -43,7 +79,10 @@ func (s *Server) rows(ctx context.Context, out *stream, asked wire.SQLRequest) *
 		out.head = wire.Columns{Columns: append([]string{}, columns...)}
 		return nil
 	}, func(row []*string) error { return out.line(render(row)) })
-	return s.failureOf(ctx, out, err)
+	if errors.Is(err, errFull) {
+		return true, nil
+	}
+	return false, s.failureOf(ctx, out, err)
 }
 
 // failureOf is what to say at the end of a stream. If the client is gone nobody reads it, and it is no fault of the

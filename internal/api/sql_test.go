@@ -110,7 +110,7 @@ func TestNoMoreQueriesAtOnceThanAllowed(t *testing.T) {
 	var running atomic.Int64
 	ended := make(chan error, 10)
 	m.onSelect = hanging(0, &running, ended)
-	s := start(t, m, api.Options{Queries: 2}, func(s *api.Server) { s.Limits(50*time.Millisecond, 0, 0, 0) })
+	s := start(t, m, api.Options{SQLQueries: 2}, func(s *api.Server) { s.Limits(50*time.Millisecond, 0, 0, 0) })
 	ctx, cancel := context.WithCancel(t.Context())
 	answered := make(chan error, 2)
 	for range 2 {

@@ -62,6 +62,9 @@ type Info struct {
 	CreatedAt time.Time `json:"created_at"`
 	// RevokedAt is nil while the key is accepted.
 	RevokedAt *time.Time `json:"revoked_at"`
+	// May says in words what the key may do (ParseRights). A file leaves it out for keys that may send and nothing else, as all
+	// did once: so programs that know no others still read it, and refuse one with keys that they would take for those.
+	May []string `json:"may,omitempty"`
 }
 
 // Keys are those of a file and those that were given. Make them with New; all methods may be called at the same time, and
@@ -75,8 +78,9 @@ type Keys struct {
 	looked time.Time
 	seen   fs.FileInfo // of the file that was read last, nil if there was none
 	active []accepted  // of the file
-	// required stays once it is set: a file that was emptied or removed while the server runs must not open the server.
-	required bool
+	// required is what takes a key. It stays once it is set: a file that was emptied or removed while the server runs must not
+	// open the server.
+	required Rights
 	// problem is what was logged last of the file, so that it is said once.
 	problem string
 	now     func() time.Time
@@ -85,26 +89,23 @@ type Keys struct {
 // accepted is a key that opens the server.
 type accepted struct {
 	name string
+	may  Rights
 	hash [sha256.Size]byte
 }
 
-// New reads the keys of the file at path, which need not exist; "" means that there is no file. Given are further keys, in
-// plain text, which are not stored. A file that cannot be used is a *FileError. Log is told when the file changes so that it
-// cannot be used anymore; it may be nil.
-func New(path string, given []string, log *slog.Logger) (*Keys, error) {
+// Given are keys in plain text that are not stored, by what they may do.
+type Given struct{ Send, Read []string }
+
+// New reads the keys of the file at path, which need not exist; "" means that there is no file. A file that cannot be used is
+// a *FileError. Log is told when the file changes so that it cannot be used anymore; it may be nil.
+func New(path string, given Given, log *slog.Logger) (*Keys, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
 	k := &Keys{path: path, log: log, now: time.Now}
-	for i, key := range given {
-		// The text of the error must not have the key.
-		if key = strings.TrimSpace(key); len(key) < minPlain {
-			return nil, fmt.Errorf("the API key at place %d of those given has fewer than %d characters: make one with `spanlake keys create`",
-				i+1, minPlain)
-		}
-		k.given = append(k.given, accepted{name: fmt.Sprintf("given-%d", i+1), hash: sha256.Sum256([]byte(key))})
+	if err := errors.Join(k.take("given", Send, given.Send), k.take("given-read", Read, given.Read)); err != nil {
+		return nil, err
 	}
-	k.required = len(k.given) > 0
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if err := k.look(); err != nil {
@@ -113,17 +114,31 @@ func New(path string, given []string, log *slog.Logger) (*Keys, error) {
 	return k, nil
 }
 
-// Required tells whether a request needs a key: as soon as one was given or is in the file, even a revoked one. Revoking the
-// last key, or removing the file while the server runs, lets nobody in rather than everybody.
-func (k *Keys) Required() bool {
+// take accepts keys that were given.
+func (k *Keys) take(kind string, may Rights, plain []string) error {
+	for i, key := range plain {
+		// The text of the error must not have the key.
+		if key = strings.TrimSpace(key); len(key) < minPlain {
+			return fmt.Errorf("the API key at place %d of those given that may %s has fewer than %d characters: make one with `spanlake keys create`",
+				i+1, may, minPlain)
+		}
+		k.given = append(k.given, accepted{name: fmt.Sprintf("%s-%d", kind, i+1), may: may, hash: sha256.Sum256([]byte(key))})
+		k.required |= may
+	}
+	return nil
+}
+
+// Required tells whether it takes a key to do something: as soon as one that may do it was given or is in the file, even a
+// revoked one. Revoking the last key, or removing the file while the server runs, lets nobody in rather than everybody.
+func (k *Keys) Required(do Rights) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.lookNowAndThen()
-	return k.required
+	return k.required&do != 0
 }
 
-// Verify tells whether a key is accepted, and its name.
-func (k *Keys) Verify(key string) (name string, ok bool) {
+// Verify tells whether a key is accepted, its name, and what it may do.
+func (k *Keys) Verify(key string) (name string, may Rights, ok bool) {
 	// Hashes are compared, and all of them, so that the time it takes says nothing of any key.
 	hash := sha256.Sum256([]byte(key))
 	k.mu.Lock()
@@ -132,17 +147,20 @@ func (k *Keys) Verify(key string) (name string, ok bool) {
 	for _, keys := range [][]accepted{k.given, k.active} {
 		for i := range keys {
 			if subtle.ConstantTimeCompare(hash[:], keys[i].hash[:]) == 1 {
-				name, ok = keys[i].name, true
+				name, may, ok = keys[i].name, may|keys[i].may, true
 			}
 		}
 	}
-	return name, ok
+	return name, may, ok
 }
 
-// Create makes a key and returns it. It is not stored and cannot be shown again.
-func (k *Keys) Create(name string) (string, error) {
+// Create makes a key that may do something and returns it. It is not stored and cannot be shown again.
+func (k *Keys) Create(name string, may Rights) (string, error) {
 	if err := CheckName(name); err != nil {
 		return "", err
+	}
+	if may == 0 {
+		return "", errNoRights
 	}
 	random := make([]byte, keyBytes)
 	if _, err := rand.Read(random); err != nil {
@@ -153,10 +171,14 @@ func (k *Keys) Create(name string) (string, error) {
 		if stored.active(name) != nil {
 			return fmt.Errorf("%q: %w", name, ErrExists)
 		}
-		stored.Keys = append(stored.Keys, record{
+		made := record{
 			Info: Info{Name: name, Prefix: key[:len(keyMark)+shownDigits], CreatedAt: k.now().UTC().Truncate(time.Second)},
 			Hash: hashText(sha256.Sum256([]byte(key))),
-		})
+		}
+		if may != Send {
+			made.May = may.Words()
+		}
+		stored.Keys = append(stored.Keys, made)
 		return nil
 	})
 	if err != nil {
@@ -177,6 +199,7 @@ func (k *Keys) List() ([]Info, error) {
 	infos := make([]Info, len(stored.Keys))
 	for i := range stored.Keys {
 		infos[i] = stored.Keys[i].Info
+		infos[i].May = stored.Keys[i].may.Words()
 	}
 	return infos, nil
 }
@@ -251,14 +274,15 @@ func (k *Keys) look() error {
 	k.active, k.seen = nil, nil
 	stored, info, err := read(k.path)
 	if err != nil {
-		k.required = true
+		k.required = everything
 		return err
 	}
 	k.seen = info
 	for i := range stored.Keys {
-		k.required = true
-		if stored.Keys[i].RevokedAt == nil {
-			k.active = append(k.active, accepted{name: stored.Keys[i].Name, hash: stored.Keys[i].sum})
+		one := &stored.Keys[i]
+		k.required |= one.may
+		if one.RevokedAt == nil {
+			k.active = append(k.active, accepted{name: one.Name, may: one.may, hash: one.sum})
 		}
 	}
 	return nil

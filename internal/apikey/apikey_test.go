@@ -21,7 +21,7 @@ const given = "0123456789abcdef-chosen"
 
 func newKeys(t *testing.T, path string, plain ...string) *Keys {
 	t.Helper()
-	k, err := New(path, plain, nil)
+	k, err := New(path, Given{Send: plain}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -30,7 +30,7 @@ func newKeys(t *testing.T, path string, plain ...string) *Keys {
 
 func create(t *testing.T, k *Keys, name string) string {
 	t.Helper()
-	key, err := k.Create(name)
+	key, err := k.Create(name, Send)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,16 +40,16 @@ func create(t *testing.T, k *Keys, name string) string {
 // expect wants a key to be accepted under a name, or refused if the name is "".
 func expect(t *testing.T, k *Keys, key, want string) {
 	t.Helper()
-	name, ok := k.Verify(key)
-	if name != want || ok != (want != "") {
-		t.Errorf("Verify = %q, %v, want %q", name, ok, want)
+	name, may, ok := k.Verify(key)
+	if name != want || ok != (want != "") || ok && may != Send {
+		t.Errorf("Verify = %q, %s, %v, want %q", name, may, ok, want)
 	}
 }
 
 func TestAKeyIsShownOnceAndStoredAsAHash(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "new", "keys.json")
 	k := newKeys(t, path)
-	if k.Required() {
+	if k.Required(Send) {
 		t.Error("a key is required before there is one")
 	}
 	key := create(t, k, "ci")
@@ -75,7 +75,7 @@ func TestAKeyIsShownOnceAndStoredAsAHash(t *testing.T) {
 	}
 	for name, k := range map[string]*Keys{"the process that made it": k, "another": newKeys(t, path)} {
 		t.Run(name, func(t *testing.T) {
-			if !k.Required() {
+			if !k.Required(Send) {
 				t.Error("no key is required")
 			}
 			expect(t, k, key, "ci")
@@ -93,7 +93,7 @@ func TestAKeyIsShownOnceAndStoredAsAHash(t *testing.T) {
 func TestNames(t *testing.T) {
 	k := newKeys(t, filepath.Join(t.TempDir(), "keys.json"))
 	first := create(t, k, "ci")
-	if _, err := k.Create("ci"); !errors.Is(err, ErrExists) {
+	if _, err := k.Create("ci", Send); !errors.Is(err, ErrExists) {
 		t.Errorf("a second key of the name: %v, want ErrExists", err)
 	}
 	if err := k.Revoke("nobody"); !errors.Is(err, ErrNotFound) {
@@ -108,11 +108,11 @@ func TestNames(t *testing.T) {
 	expect(t, k, create(t, k, "ci"), "ci") // the name is free again
 	expect(t, k, first, "")
 	for _, name := range []string{"", " ci", "a\nb", "\x1b[2J", "\xff", strings.Repeat("a", maxName+1)} {
-		if _, err := k.Create(name); err == nil {
+		if _, err := k.Create(name, Send); err == nil {
 			t.Errorf("Create(%q) is no error", name)
 		}
 	}
-	if _, err := newKeys(t, "").Create("ci"); !errors.Is(err, ErrNoFile) {
+	if _, err := newKeys(t, "").Create("ci", Send); !errors.Is(err, ErrNoFile) {
 		t.Errorf("Create without a file: %v, want ErrNoFile", err)
 	}
 	if infos, err := newKeys(t, "").List(); err != nil || len(infos) != 0 {
@@ -122,14 +122,14 @@ func TestNames(t *testing.T) {
 
 func TestGivenKeys(t *testing.T) {
 	k := newKeys(t, "", given, " "+given+"-2 ")
-	if !k.Required() {
+	if !k.Required(Send) {
 		t.Error("no key is required")
 	}
 	expect(t, k, given, "given-1")
 	expect(t, k, given+"-2", "given-2")
 	expect(t, k, "", "")
 	for _, short := range []string{"", "hunter2"} {
-		_, err := New("", []string{given, short}, nil)
+		_, err := New("", Given{Send: []string{given, short}}, nil)
 		if err == nil || !strings.Contains(err.Error(), "place 2") || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("a short key: %v, want an error that says which without showing it", err)
 		}
@@ -140,7 +140,7 @@ func TestGivenKeys(t *testing.T) {
 func server(t *testing.T, path string, plain ...string) (k *Keys, second func(), logged *output.Buffer) {
 	t.Helper()
 	logged = &output.Buffer{}
-	k, err := New(path, plain, slog.New(slog.NewTextHandler(logged, nil)))
+	k, err := New(path, Given{Send: plain}, slog.New(slog.NewTextHandler(logged, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -156,7 +156,7 @@ func TestARunningServerSeesChangesWithinASecond(t *testing.T) {
 	key := create(t, commands, "ci")
 	other := create(t, commands, "other")
 	second()
-	if !k.Required() {
+	if !k.Required(Send) {
 		t.Error("no key is required after one was made")
 	}
 	expect(t, k, key, "ci")
@@ -171,7 +171,7 @@ func TestARunningServerSeesChangesWithinASecond(t *testing.T) {
 	}
 	second()
 	expect(t, k, other, "")
-	if !k.Required() || !newKeys(t, path).Required() {
+	if !k.Required(Send) || !newKeys(t, path).Required(Send) {
 		t.Error("revoking the last key lets everybody in")
 	}
 }
@@ -216,7 +216,7 @@ func TestAFileThatCannotBeUsedLetsNobodyIn(t *testing.T) {
 				expect(t, k, key, "")
 				expect(t, k, "", "")
 				expect(t, k, given, "given-1") // this one is known to be good
-				if !k.Required() {
+				if !k.Required(Send) {
 					t.Error("everybody is let in")
 				}
 			}
@@ -224,12 +224,12 @@ func TestAFileThatCannotBeUsedLetsNobodyIn(t *testing.T) {
 			if lines := strings.Count(logged.String(), "\n"); damaged && lines != 1 || !damaged && lines != 0 {
 				t.Errorf("logged %d lines, want it said once: %s", lines, logged)
 			}
-			_, err = New(path, nil, nil)
+			_, err = New(path, Given{}, nil)
 			if wrong := new(FileError); damaged != errors.As(err, &wrong) {
 				t.Errorf("a server that starts: %v, want a FileError only if the file is damaged", err)
 			}
 			if damaged {
-				if _, err := newKeysOf(path).Create("more"); err == nil {
+				if _, err := newKeysOf(path).Create("more", Send); err == nil {
 					t.Error("a damaged file is written over")
 				}
 			}
@@ -262,7 +262,7 @@ func TestProcessesDoNotLoseEachOthersKeys(t *testing.T) {
 		var making sync.WaitGroup
 		for i := range each {
 			making.Go(func() {
-				if _, err := k.Create(fmt.Sprintf("%d-%d", os.Getpid(), i)); err != nil {
+				if _, err := k.Create(fmt.Sprintf("%d-%d", os.Getpid(), i), Send); err != nil {
 					t.Error(err)
 				}
 			})
@@ -300,7 +300,7 @@ func TestConcurrentUse(t *testing.T) {
 	var running sync.WaitGroup
 	for i := range 4 {
 		running.Go(func() {
-			if _, err := k.Create(fmt.Sprint("more", i)); err != nil {
+			if _, err := k.Create(fmt.Sprint("more", i), Send); err != nil {
 				t.Error(err)
 			}
 		})
@@ -316,6 +316,7 @@ func TestConcurrentUse(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(`{"version":1,"keys":[{"name":"ci","prefix":"sl_","created_at":"2026-11-24T00:00:00Z","revoked_at":null,"sha256":"` +
 		strings.Repeat("ab", 32) + `"}]}`))
+	f.Add([]byte(`{"version":1,"keys":[{"name":"ci","may":["read","operate"],"sha256":"` + strings.Repeat("ab", 32) + `"}]}`))
 	f.Add([]byte(`{"version":1,"keys":null}`))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		stored, err := parse(text)
@@ -334,6 +335,9 @@ func FuzzParse(f *testing.F) {
 		for i := range again.Keys {
 			if !bytes.Equal(again.Keys[i].sum[:], stored.Keys[i].sum[:]) {
 				t.Fatalf("key %d has another hash", i)
+			}
+			if again.Keys[i].may != stored.Keys[i].may || again.Keys[i].may == 0 {
+				t.Fatalf("key %d may %s, and after it was written %s", i, stored.Keys[i].may, again.Keys[i].may)
 			}
 		}
 	})

@@ -32,6 +32,7 @@ type record struct {
 	// Hash is the SHA-256 of the key in hex.
 	Hash string `json:"sha256"`
 	sum  [sha256.Size]byte
+	may  Rights
 }
 
 func hashText(sum [sha256.Size]byte) string { return hex.EncodeToString(sum[:]) }
@@ -98,6 +99,14 @@ func parse(text []byte) (*document, error) {
 		}
 		if n, err := hex.Decode(one.sum[:], []byte(one.Hash)); len(one.Hash) != hex.EncodedLen(sha256.Size) || err != nil || n != sha256.Size {
 			return nil, fmt.Errorf("is damaged: key %q has no SHA-256 of 64 hex digits", one.Name)
+		}
+		one.may = Send
+		if one.May != nil {
+			may, err := ParseRights(one.May)
+			if err != nil {
+				return nil, fmt.Errorf("is damaged: key %q: %w", one.Name, err)
+			}
+			one.may = may
 		}
 		if one.RevokedAt == nil && names[one.Name] {
 			return nil, fmt.Errorf("is damaged: two active keys are named %q", one.Name)

@@ -73,5 +73,8 @@ func (f files) Path(service string, flush span.Flush) (string, error) {
 // nobody is shown unflushed spans.
 type nobody struct{}
 
+// Assign shows nothing.
+func (nobody) Assign(span.RequestID, span.RequestID, string) {}
+
 // Publish shows nothing.
 func (nobody) Publish(span.RequestID, span.RequestID, string) {}

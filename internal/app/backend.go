@@ -13,6 +13,7 @@ import (
 	"github.com/spanlake/spanlake/internal/index"
 	"github.com/spanlake/spanlake/internal/index/follow"
 	"github.com/spanlake/spanlake/internal/lake"
+	"github.com/spanlake/spanlake/internal/query"
 	"github.com/spanlake/spanlake/internal/span"
 )
 
@@ -25,6 +26,7 @@ type backend struct {
 	// asked for them, nil if they are in this one.
 	unflushed *hot.Follower
 	client    *hot.Client
+	queries   *query.Queries
 }
 
 // Status is the follower's, as the methods below are: it knows what it still has to do.
@@ -83,9 +85,24 @@ func (a App) openBackend(ctx context.Context, role Role, in *ingest) (*backend, 
 	return b, nil
 }
 
-// follow makes what follows the lake. It must be run, since it watches.
-func (b *backend) follow(a App, metrics *api.Metrics) {
+// follow makes what follows the lake, which must be run, since it watches, and what answers questions.
+func (b *backend) follow(a App, role Role, in *ingest, metrics *api.Metrics) {
 	b.follower = a.NewFollower(b.Index, observer{metrics, b.unflushed})
+	options := a.queryOptions(role)
+	options.Catalog, options.Pending, options.Source = b.Index, b.follower.Pending, b.hotSource
+	switch {
+	case in != nil:
+		options.Hot = in.store
+	case b.client != nil:
+		options.Hot = b.client
+	}
+	b.queries = query.New(options)
+}
+
+// queryOptions say how much questions may take.
+func (a App) queryOptions(role Role) query.Options {
+	split := a.split(role)
+	return query.Options{WholeBytes: split.Answer, Parallel: split.questions()}
 }
 
 // connect finds the spans that are in no file yet: in this process, or in another one.

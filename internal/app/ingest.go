@@ -16,6 +16,7 @@ import (
 	"github.com/dustin/go-humanize"
 
 	"github.com/spanlake/spanlake/internal/api"
+	"github.com/spanlake/spanlake/internal/apikey"
 	"github.com/spanlake/spanlake/internal/config"
 	"github.com/spanlake/spanlake/internal/flush"
 	"github.com/spanlake/spanlake/internal/hot"
@@ -53,7 +54,7 @@ type refusal struct {
 }
 
 // openIngest opens the log, finds what is unflushed, and makes the servers. Nothing runs yet.
-func (a App) openIngest(ctx context.Context, role Role, metrics *api.Metrics) (*ingest, error) {
+func (a App) openIngest(ctx context.Context, role Role, keys apikey.Verifier, metrics *api.Metrics) (*ingest, error) {
 	c := a.Config
 	if role == Serve && c.Memory < ServeMemory {
 		return nil, &config.Error{Source: "--memory (SPANLAKE_MEMORY)", Value: humanize.Bytes(uint64(max(c.Memory, 0))),
@@ -64,7 +65,7 @@ func (a App) openIngest(ctx context.Context, role Role, metrics *api.Metrics) (*
 	}
 	metrics.Ingest()
 	i := &ingest{app: a, role: role, crowded: make(chan struct{}, 1)}
-	receiver, err := a.newReceiver(ctx, role, i, metrics)
+	receiver, err := a.newReceiver(ctx, role, keys, i, metrics)
 	if err != nil {
 		return nil, err
 	}
@@ -123,6 +124,9 @@ func (i *ingest) recover(ctx context.Context, role Role, metrics *api.Metrics) e
 		return err
 	}
 	for _, f := range flushes {
+		if f.Path != "" {
+			i.store.Assign(f.First, f.Last, f.Path) // the file may be there, whatever the log knows of it
+		}
 		if f.Published {
 			i.store.Publish(f.First, f.Last, f.Path)
 		}

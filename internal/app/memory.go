@@ -16,6 +16,10 @@ const (
 	// serveBytes is the same of a process that takes spans in as well, beside the share of Go: less, since DuckDB takes small files
 	// in there. With less than 40 MB DuckDB can neither verify a lake of some hundred files nor read a whole file in SQL.
 	serveBytes = 92e6
+	// maxQuestions is how many questions are answered at once: more than there are processors, since some wait for the disk. bytesPerQuestion is
+	// what one needs of DuckDB's share: reading a whole span takes 8 MB of buffers, and aggregates begin with a few.
+	maxQuestions     = 4
+	bytesPerQuestion = 20e6
 	// ServeMemory is the least budget of a process that takes spans in and indexes them.
 	ServeMemory = 256e6
 )
@@ -32,12 +36,17 @@ type Split struct {
 	// much OTLP goes into one file at most, since that is in memory.
 	// Hot is what unflushed spans may take, beside what is in the log.
 	Requests, MaxRequest, Piece, Hot int64
+	// Answer is how large the whole spans of one answer may be.
+	Answer int64
 }
+
+// questions is how many questions are answered at once.
+func (s Split) questions() int { return max(2, min(maxQuestions, int(s.DuckDB/bytesPerQuestion))) }
 
 // SplitMemory shares out a budget for a whole process that indexes, in bytes.
 func SplitMemory(budget int64, cpus int) Split {
 	duckDB := (budget - processBytes) / 2
-	return Split{DuckDB: duckDB, Threads: max(1, min(cpus, int(duckDB/bytesPerThread))), Go: budget / 4}
+	return Split{DuckDB: duckDB, Threads: max(1, min(cpus, int(duckDB/bytesPerThread))), Go: budget / 4, Answer: budget / 16}
 }
 
 // split shares out the budget among what a role does.
@@ -48,7 +57,7 @@ func (a App) split(role Role) Split {
 	}
 	// Measured with `spanlake bench ingest --memory 256MB` (docs/benchmarks.md): Go's heap holds one file's worth of requests,
 	// a row group of it as text, and what is unflushed; most of what it takes beyond that is garbage, which its limit bounds.
-	s := Split{Go: budget / 2}
+	s := Split{Go: budget / 2, Answer: budget / 16}
 	if role == Serve {
 		s.Go = budget * 21 / 64
 		s.DuckDB = (budget - s.Go - serveBytes) / 2

@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/spanlake/spanlake/internal/apikey"
 	"github.com/spanlake/spanlake/internal/otlp"
@@ -10,12 +9,8 @@ import (
 )
 
 // newReceiver makes the servers for OTLP. They listen when they are started.
-func (a App) newReceiver(ctx context.Context, role Role, sink otlp.Sink, observer otlp.Observer) (*otlp.Server, error) {
+func (a App) newReceiver(ctx context.Context, role Role, keys apikey.Verifier, sink otlp.Sink, observer otlp.Observer) (*otlp.Server, error) {
 	c, split := a.Config, a.split(role)
-	keys, err := apikey.New(c.KeysFile, c.APIKeys, a.Log)
-	if err != nil {
-		return nil, fmt.Errorf("--keys-file (SPANLAKE_KEYS_FILE): %w", err)
-	}
 	if split.MaxRequest < c.MaxRequestBytes {
 		a.Log.Warn("requests may not be as large as --max-request-size allows: that takes more --memory, or a larger --max-wal-size", "max_request_size",
 			split.MaxRequest, "allowed", c.MaxRequestBytes, "memory", c.Memory)

@@ -10,7 +10,12 @@ import (
 	"sync"
 	"time"
 
+	"google.golang.org/grpc"
+
 	"github.com/spanlake/spanlake/internal/api"
+
+	"github.com/spanlake/spanlake/internal/apikey"
+	"github.com/spanlake/spanlake/internal/jaeger"
 )
 
 // Role is what a process does: take spans in, index them, or both.
@@ -80,10 +85,16 @@ func (a App) Run(ctx context.Context, role Role, version string, listening func(
 
 // play opens the parts, runs them and closes them in reverse.
 func (a App) play(ctx context.Context, cancel context.CancelFunc, role Role, version string, listening func(Addresses)) (err error) {
-	p := player{App: a, role: role, metrics: api.NewMetrics(), instance: rand.Text()}
+	p := player{App: a, role: role, metrics: api.NewMetrics(), instance: rand.Text(), secret: rand.Text()}
 	a.limitMemory(role)
+	if p.keys, err = a.openKeys(); err != nil {
+		return err
+	}
+	if err := p.checkExposed(ctx); err != nil {
+		return err
+	}
 	if role.TakesIn() {
-		if p.in, err = a.openIngest(ctx, role, p.metrics); err != nil {
+		if p.in, err = a.openIngest(ctx, role, p.keys, p.metrics); err != nil {
 			return unlessStopped(ctx, err)
 		}
 		defer func() { err = errors.Join(err, p.in.close()) }()
@@ -98,7 +109,7 @@ func (a App) play(ctx context.Context, cancel context.CancelFunc, role Role, ver
 	if err != nil {
 		return err
 	}
-	defer a.advertise(role, Server{URL: at.URL, Instance: p.instance, PID: os.Getpid()})()
+	defer a.advertise(role, Server{URL: at.URL, Instance: p.instance, PID: os.Getpid(), Secret: p.secret})()
 	a.announce(role, at)
 	if listening != nil {
 		listening(at)
@@ -114,6 +125,9 @@ type player struct {
 	index    *backend
 	metrics  *api.Metrics
 	instance string
+	keys     *apikey.Keys
+	// secret opens the HTTP server to who may read the note.
+	secret string
 }
 
 // address is where the role is asked over HTTP, and what sets it.
@@ -131,6 +145,9 @@ func (p *player) listen(ctx context.Context) (net.Listener, Addresses, error) {
 	if err != nil {
 		return nil, Addresses{}, fmt.Errorf("listen on %s (%s): %w", address, setting, err)
 	}
+	if err := p.checkListener(listener.Addr()); err != nil {
+		return nil, Addresses{}, errors.Join(err, listener.Close())
+	}
 	at := Addresses{URL: clientURL(listener.Addr())}
 	if p.in != nil {
 		if err := p.in.listen(ctx, p.role, &at); err != nil {
@@ -143,14 +160,21 @@ func (p *player) listen(ctx context.Context) (net.Listener, Addresses, error) {
 // run serves until ctx ends. Then spans are no longer taken in, what has arrived is moved into the lake and indexed.
 func (p *player) run(ctx context.Context, cancel context.CancelFunc, version string, listener net.Listener) error {
 	address, _ := p.address()
-	options := api.Options{Metrics: p.metrics, Log: p.Log, Version: version, Instance: p.instance, Hosts: []string{address}}
+	options := api.Options{Metrics: p.metrics, Log: p.Log, Version: version, Instance: p.instance, Hosts: []string{address},
+		Keys: apikey.WithSecret(p.keys, "of this machine", p.secret, apikey.Operate)}
 	following, unfollow := context.WithCancel(context.WithoutCancel(ctx))
 	defer unfollow()
 	var taking, indexing sync.WaitGroup
 	var failure error
 	if p.index != nil {
 		options.Catalog, options.Indexer = p.index, p.index
-		p.index.follow(p.App, p.metrics)
+		p.index.follow(p.App, p.role, p.in, p.metrics)
+		options.Queries = p.index.queries
+		forJaeger := jaeger.Options{Log: p.Log, AnswerBytes: p.split(p.role).Answer}
+		// The index is closed after the handlers have ended.
+		calls := jaeger.NewGRPC(p.index.queries, forJaeger, grpc.WaitForHandlers(true))
+		defer calls.Stop()
+		options.GRPC, options.Jaeger = calls, jaeger.NewHTTP(p.index.queries, forJaeger)
 		indexing.Go(func() { p.index.run(following) })
 	}
 	if p.in != nil {

@@ -19,7 +19,25 @@ type Server struct {
 	Instance string `json:"instance"`
 	// PID is for people: in a container it is another one than outside.
 	PID int `json:"pid"`
+	// Secret is an API key of the process for whoever may read the note, so that commands of the user who runs it need none.
+	Secret string `json:"secret,omitempty"`
 }
+
+// NoteError says that the note of a server is there and cannot be read.
+type NoteError struct {
+	Path string
+	Err  error
+}
+
+func (e *NoteError) Error() string {
+	if errors.Is(e.Err, fs.ErrPermission) {
+		return fmt.Sprintf("only the user who runs the server may read %s: ask it with --server URL (SPANLAKE_SERVER), and --api-key "+
+			"(SPANLAKE_API_KEY) if it takes a key", e.Path)
+	}
+	return fmt.Sprintf("find the server by %s: %v", e.Path, e.Err)
+}
+
+func (e *NoteError) Unwrap() error { return e.Err }
 
 // serverFile is the path beside the index itself, and not beside a link to it.
 func serverFile(db string) string {
@@ -33,19 +51,32 @@ func serverFile(db string) string {
 // note behind; whoever reads it asks for the instance, and the next server replaces it.
 func advertise(db string, server Server) (forget func(), err error) {
 	path := serverFile(db)
-	content, err := json.Marshal(server)
+	content, err := json.Marshal(server) //nolint:gosec // G117: the note is where the secret belongs, and only its user may read that
 	if err != nil {
 		return func() {}, fmt.Errorf("note the address of the server: %w", err)
 	}
-	temporary := path + ".tmp"
-	// Others on this machine may ask as well.
-	if err := os.WriteFile(temporary, append(content, '\n'), 0o644); err != nil {
-		return func() {}, fmt.Errorf("note the address of the server: %w", err)
-	}
-	if err := os.Rename(temporary, path); err != nil {
+	if err := replaceSecret(path, append(content, '\n')); err != nil {
 		return func() {}, fmt.Errorf("note the address of the server: %w", err)
 	}
 	return func() { _ = os.Remove(path) }, nil // what is left behind is harmless, see above
+}
+
+// replaceSecret writes a file that only its owner may read, as a whole. What a process that was killed has left of the temporary
+// one, or somebody has put there, is not written to: it might be open to others.
+func replaceSecret(path string, content []byte) error {
+	temporary := path + ".tmp"
+	if err := os.Remove(temporary); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	file, err := os.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = file.Write(content)
+	if err := errors.Join(err, file.Close()); err != nil {
+		return err
+	}
+	return os.Rename(temporary, path)
 }
 
 // advertise notes where the process is reached, beside the files that it holds.
@@ -72,9 +103,11 @@ func (a App) advertise(role Role, server Server) (forget func()) {
 	}
 }
 
-// FindServer says where the server that holds an index or a write-ahead log is reached; ok is false if none has noted it.
+// FindServer says where the server that holds an index or a write-ahead log is reached; ok is false if none has noted it. Errors
+// are of type *NoteError.
 func FindServer(db string) (server Server, ok bool, err error) {
-	content, err := os.ReadFile(serverFile(db))
+	path := serverFile(db)
+	content, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return Server{}, false, nil
 	}
@@ -82,7 +115,7 @@ func FindServer(db string) (server Server, ok bool, err error) {
 		err = json.Unmarshal(content, &server)
 	}
 	if err != nil {
-		return Server{}, false, fmt.Errorf("find the server of %s: %w", db, err)
+		return Server{}, false, &NoteError{Path: path, Err: err}
 	}
 	return server, true, nil
 }

@@ -27,6 +27,8 @@ type Config struct {
 	Listen string
 	// Server is the URL of a running backend that is asked instead of opening DB; "" finds the one that holds DB.
 	Server string
+	// APIKey is what Server is sent; "" is none.
+	APIKey string
 	// RetainDays is after how many days files are deleted, RetainBytes how large the lake may become; 0 is without bound.
 	RetainDays  int
 	RetainBytes int64

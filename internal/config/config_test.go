@@ -178,20 +178,29 @@ func TestSettingsThatNeedEachOther(t *testing.T) {
 }
 
 func TestAWrongKeyIsNotShown(t *testing.T) {
-	_, err := load(t, nil, map[string]string{"SPANLAKE_API_KEYS": "hunter2"}, "")
-	if wrong := (*config.Error)(nil); !errors.As(err, &wrong) || strings.Contains(err.Error(), "hunter2") {
-		t.Errorf("error %v, want one without the key", err)
+	for _, c := range []struct{ name, value string }{
+		{"SPANLAKE_API_KEYS", "hunter2"}, {"SPANLAKE_READ_API_KEYS", "hunter2"}, {"SPANLAKE_API_KEY", "hunter2"},
+		{"SPANLAKE_API_KEY", "hunter2 and a good deal more"}, {"SPANLAKE_API_KEY", "hunter2-hunter2-hünter2"},
+	} {
+		_, err := load(t, nil, map[string]string{c.name: c.value}, "")
+		if wrong := (*config.Error)(nil); !errors.As(err, &wrong) || strings.Contains(err.Error(), "hunter2") || !strings.Contains(err.Error(), c.name) {
+			t.Errorf("%s=%s: error %v, want one without the key", c.name, c.value, err)
+		}
 	}
 }
 
 func TestLists(t *testing.T) {
 	got, err := load(t, map[string]string{"insecure": "true", "otlp-http": "off"},
-		map[string]string{"SPANLAKE_API_KEYS": " first-key-of-sixteen , second-key-of-sixteen,"}, "")
+		map[string]string{"SPANLAKE_API_KEYS": " first-key-of-sixteen , second-key-of-sixteen,", "SPANLAKE_READ_API_KEYS": "third-key-of-sixteen",
+			"SPANLAKE_API_KEY": "fourth-key-of-sixteen"}, "")
 	if err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff([]string{"first-key-of-sixteen", "second-key-of-sixteen"}, got.APIKeys); diff != "" {
 		t.Error(diff)
+	}
+	if diff := cmp.Diff([]string{"third-key-of-sixteen"}, got.ReadAPIKeys); diff != "" || got.APIKey != "fourth-key-of-sixteen" {
+		t.Errorf("the key is %q%s", got.APIKey, diff)
 	}
 	if !got.Insecure || got.OTLPHTTP != "" || got.OTLPGRPC == "" {
 		t.Errorf("insecure %v, HTTP %q, gRPC %q", got.Insecure, got.OTLPHTTP, got.OTLPGRPC)

@@ -24,9 +24,10 @@ type Ingest struct {
 	// MaxWALSize and MinFreeDisk are where requests begin to be refused.
 	MaxWALSize, MinFreeDisk int64
 
-	// KeysFile has the API keys that `spanlake keys` made; APIKeys are further ones, as clients send them.
-	KeysFile string
-	APIKeys  []string
+	// KeysFile has the API keys that `spanlake keys` made; APIKeys are further ones that may send, ReadAPIKeys further ones that
+	// may read, as clients send them.
+	KeysFile             string
+	APIKeys, ReadAPIKeys []string
 	// Insecure allows to listen for everybody without keys or TLS.
 	Insecure                     bool
 	TLSCert, TLSKey, TLSClientCA string
@@ -148,16 +149,11 @@ func securitySettings() []Setting {
 			Usage: "API keys that `spanlake keys` made", Allowed: "a path",
 			set: path(func(c *Config) *string { return &c.KeysFile })},
 		{Flag: "api-keys", Env: "SPANLAKE_API_KEYS", Default: "", Secret: true,
-			Usage: "further API keys; better in the environment than as a flag", Allowed: "keys of at least 16 characters, separated by commas",
-			set: func(c *Config, value string) error {
-				c.APIKeys = list(value)
-				for _, key := range c.APIKeys {
-					if len(key) < 16 {
-						return errNotAllowed
-					}
-				}
-				return nil
-			}},
+			Usage: "further API keys that may send spans; better in the environment than as a flag", Allowed: "keys of at least 16 characters, separated by commas",
+			set: keys(func(c *Config) *[]string { return &c.APIKeys })},
+		{Flag: "read-api-keys", Env: "SPANLAKE_READ_API_KEYS", Default: "", Secret: true,
+			Usage: "further API keys that may read; better in the environment than as a flag", Allowed: "keys of at least 16 characters, separated by commas",
+			set: keys(func(c *Config) *[]string { return &c.ReadAPIKeys })},
 		{Flag: "insecure", Env: "SPANLAKE_INSECURE", Default: "false", Switch: true,
 			Usage: "listen on other than loopback addresses without API keys or TLS", Allowed: "true or false",
 			set: func(c *Config, value string) (err error) { c.Insecure, err = boolean(value); return err }},

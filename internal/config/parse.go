@@ -137,3 +137,22 @@ func boolean(value string) (bool, error) {
 	}
 	return false, errNotAllowed
 }
+
+// minKey is the least length of an API key.
+const minKey = 16
+
+// keys are API keys, separated by commas.
+func keys(field func(*Config) *[]string) func(*Config, string) error {
+	return func(c *Config, value string) error {
+		*field(c) = list(value)
+		for _, key := range *field(c) {
+			if len(key) < minKey {
+				return errNotAllowed
+			}
+		}
+		return nil
+	}
+}
+
+// notInHeader tells whether a character has no place in a key that is sent in a header.
+func notInHeader(r rune) bool { return r <= ' ' || r > '~' }

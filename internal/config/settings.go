@@ -1,6 +1,7 @@
 package config
 
 import (
+	"strings"
 	"time"
 
 	"github.com/dustin/go-humanize"
@@ -58,6 +59,15 @@ func generalSettings() []Setting {
 		{Flag: "server", Env: "SPANLAKE_SERVER", Default: "",
 			Usage: "running backend to ask, instead of the one that holds the index", Allowed: "a URL such as http://127.0.0.1:1323",
 			set: serverURL(func(c *Config) *string { return &c.Server })},
+		{Flag: "api-key", Env: "SPANLAKE_API_KEY", Default: "", Secret: true,
+			Usage: "API key for the server that --server names; better in the environment than as a flag", Allowed: "a key of at least 16 characters, without spaces",
+			set: func(c *Config, value string) error {
+				if value != "" && (len(value) < minKey || strings.ContainsFunc(value, notInHeader)) {
+					return errNotAllowed
+				}
+				c.APIKey = value
+				return nil
+			}},
 		{Flag: "retain-days", Env: "SPANLAKE_RETAIN_DAYS", Default: "0",
 			Usage: "files of days that ended longer ago are deleted by backend and retain", Allowed: "a whole number of days from 0 (for ever) to 36500",
 			set: func(c *Config, value string) (err error) {

@@ -49,6 +49,8 @@ type Lake interface {
 
 // Hot keeps unflushed spans.
 type Hot interface {
+	// Assign says in which file the spans of these requests will be, before that file can be seen.
+	Assign(first, last span.RequestID, path string)
 	// Publish says in which file the spans of these requests are now.
 	Publish(first, last span.RequestID, path string)
 }
@@ -221,6 +223,7 @@ func backoff(failures int64) time.Duration {
 // write brings the file of a flush into the lake, unless it is there.
 func (f *Flusher) write(ctx context.Context, flush *span.Flush) (span.Flushed, error) {
 	if flush.Path != "" {
+		f.hot.Assign(flush.First, flush.Last, flush.Path) // again: noting the path may have failed only in the answer
 		size, ok, err := f.lake.Recover(flush.Path)
 		if err != nil || ok {
 			return span.Flushed{Files: 1, Spans: int64(flush.Spans), Bytes: size}, err
@@ -243,6 +246,7 @@ func (f *Flusher) write(ctx context.Context, flush *span.Flush) (span.Flushed, e
 			return span.Flushed{}, err
 		}
 		flush.Path = path
+		f.hot.Assign(flush.First, flush.Last, path)
 	}
 	size, err := f.lake.Write(flush.Path, f.batch.parts(ctx))
 	return span.Flushed{Files: 1, Spans: int64(len(f.batch.spans)), Bytes: size}, err

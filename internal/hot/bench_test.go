@@ -115,32 +115,6 @@ func BenchmarkAdd(b *testing.B) {
 	}
 }
 
-// BenchmarkQueries says how long questions take at a million spans.
-func BenchmarkQueries(b *testing.B) {
-	for _, perRequest := range []int{1000, 10} {
-		s, traces := millionSpans(b, perRequest)
-		failed, name := span.StatusError, "operation 7"
-		for what, ask := range map[string]func() error{
-			"trace":    func() error { _, err := s.Trace(b.Context(), traces[rand.IntN(len(traces))]); return err },
-			"unknown":  func() error { _, err := s.Trace(b.Context(), traceID(1<<40)); return err },
-			"roots":    func() error { _, err := s.Roots(b.Context(), span.Filter{}, 50); return err },
-			"by_name":  func() error { _, err := s.Roots(b.Context(), span.Filter{Name: name}, 50); return err },
-			"failed":   func() error { _, err := s.Roots(b.Context(), span.Filter{StatusCode: &failed}, 50); return err },
-			"maximum":  func() error { _, err := s.Roots(b.Context(), span.Filter{}, MaxRoots); return err },
-			"services": func() error { _, err := s.Services(b.Context()); return err },
-			"stats":    func() error { _, err := s.Stats(b.Context()); return err },
-		} {
-			b.Run(fmt.Sprintf("%d_spans_a_request/%s", perRequest, what), func(b *testing.B) {
-				for b.Loop() {
-					if err := ask(); err != nil {
-						b.Fatal(err)
-					}
-				}
-			})
-		}
-	}
-}
-
 // millionSpans is a store of a million spans, every tenth of them a root, and traces whose requests its log has.
 func millionSpans(b *testing.B, perRequest int) (s *Store, traces []string) {
 	b.Helper()

@@ -21,7 +21,9 @@ const blockSpans = 16 << 10
 // arrays behind an unsealed block only grow beyond what the copy sees, and those of a sealed one are not written to.
 type block struct {
 	// file is where the spans of all of its requests are published, nil if nowhere.
-	file     *file
+	file *file
+	// assigned is the path of the file that the spans of all of its requests are in or will be in, "" if that is not decided.
+	assigned string
 	requests []request
 	// rows are in the order in which they were received, and by trace id before that if the block is sealed.
 	rows []row
@@ -37,6 +39,8 @@ type block struct {
 
 // sealed is what is known of a block when nothing is added to it anymore.
 type sealed struct {
+	// first and last are the first and the last start of its spans.
+	first, last int64
 	// roots are the rows of root spans, those that started last first.
 	roots    []uint32
 	services []serviceTotal
@@ -68,9 +72,21 @@ func (r *row) isRoot() bool { return r.parent == [8]byte{} }
 
 // serviceTotal is what a block has of a service. The times are of starts.
 type serviceTotal struct {
-	name        uint32
-	spans       int64
-	first, last int64
+	name          uint32
+	spans, errors int64
+	first, last   int64
+}
+
+// take counts a row.
+func (t *serviceTotal) take(r *row) {
+	if t.spans == 0 {
+		t.first, t.last = r.start, r.start
+	}
+	t.spans++
+	if span.StatusCode(r.status) == span.StatusError {
+		t.errors++
+	}
+	t.first, t.last = min(t.first, r.start), max(t.last, r.start)
 }
 
 // tail is the block to which requests are added, and what that takes.
@@ -130,7 +146,7 @@ func (t *tail) internBytes(name []byte) uint32 {
 
 // intern numbers a name.
 func (t *tail) intern(name string) uint32 {
-	name = cutName(name)
+	name = span.CutName(name)
 	if n, ok := t.known[name]; ok {
 		return n
 	}
@@ -141,14 +157,6 @@ func (t *tail) intern(name string) uint32 {
 	t.names = append(t.names, strings.ToValidUTF8(name, "\uFFFD"))
 	t.nameBytes += int64(unsafe.Sizeof(name)) + int64(len(name))
 	return n
-}
-
-// cutName cuts a name to MaxNameBytes, between two characters.
-func cutName(name string) string {
-	if len(name) <= MaxNameBytes {
-		return name
-	}
-	return strings.ToValidUTF8(name[:MaxNameBytes], "")
 }
 
 // seal sorts a block for look-ups.
@@ -189,7 +197,10 @@ func sortRows(rows []row) []row {
 
 // index fills in what a sealed block knows of its rows.
 func (b *block) index() {
-	b.sealed = &sealed{services: b.countServices()}
+	b.sealed = &sealed{services: b.countServices(nil), first: math.MaxInt64, last: math.MinInt64}
+	for _, t := range b.sealed.services {
+		b.sealed.first, b.sealed.last = min(b.sealed.first, t.first), max(b.sealed.last, t.last)
+	}
 	roots := 0
 	for i := range b.rows {
 		if b.rows[i].isRoot() {
@@ -205,19 +216,15 @@ func (b *block) index() {
 	slices.SortFunc(b.sealed.roots, func(x, y uint32) int { return cmp.Compare(b.rows[y].start, b.rows[x].start) })
 }
 
-func (b *block) countServices() []serviceTotal {
-	if b.sealed != nil {
-		return b.sealed.services
-	}
+// countServices counts the rows that are chosen; nil chooses all.
+func (b *block) countServices(chosen func(*row) bool) []serviceTotal {
 	totals := make([]serviceTotal, len(b.names))
 	for i := range b.rows {
 		r := &b.rows[i]
-		t := &totals[r.service]
-		if t.spans == 0 {
-			t.name, t.first, t.last = r.service, r.start, r.start
+		if chosen == nil || chosen(r) {
+			totals[r.service].name = r.service
+			totals[r.service].take(r)
 		}
-		t.spans++
-		t.first, t.last = min(t.first, r.start), max(t.last, r.start)
 	}
 	return slices.Clone(slices.DeleteFunc(totals, func(t serviceTotal) bool { return t.spans == 0 }))
 }
@@ -234,7 +241,8 @@ func (b *block) count(chosen func(*request) bool) (n int) {
 
 // split divides a sealed block into the requests that belong to what is chosen and the others.
 func (b *block) split(chosen func(*request) bool) (in, out block) {
-	parts := [2]block{{file: b.file, names: b.names}, {file: b.file, names: b.names}}
+	same := block{file: b.file, assigned: b.assigned, names: b.names}
+	parts := [2]block{same, same}
 	parts[1].nameBytes = b.nameBytes // which the two share
 	part, position := make([]int, len(b.requests)), make([]uint16, len(b.requests))
 	var rows [2]int
@@ -292,4 +300,20 @@ func (b *block) traceRows(trace *[16]byte) func(yield func(*row) bool) {
 			}
 		}
 	}
+}
+
+// rowOf is the row of a span of a request, nil if the two do not belong together.
+func (b *block) rowOf(request uint16, ordinal uint32, one *otlpwire.Span) *row {
+	// In both kinds of blocks, rows are in the order of their requests apart from traces.
+	i, found := slices.BinarySearchFunc(b.rows, one, func(r row, one *otlpwire.Span) int {
+		inRequest := cmp.Or(cmp.Compare(r.request, request), cmp.Compare(r.ordinal, ordinal))
+		if b.sealed == nil {
+			return inRequest
+		}
+		return cmp.Or(bytes.Compare(r.trace[:], one.TraceID[:]), inRequest)
+	})
+	if !found || b.rows[i].trace != one.TraceID || b.rows[i].id != one.SpanID {
+		return nil
+	}
+	return &b.rows[i]
 }

@@ -42,8 +42,9 @@ func (s *Store) Expired() int64 {
 // spans that are not flushed stay, whatever their number.
 func (s *Store) MemoryBytes() int64 {
 	var n int64
-	for _, b := range s.snapshot() {
-		n += b.memory()
+	blocks := s.snapshot()
+	for i := range blocks {
+		n += blocks[i].memory()
 	}
 	return n
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"time"
 
 	"google.golang.org/grpc"
@@ -17,13 +16,14 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/spanlake/spanlake/internal/hot/hotpb"
-	"github.com/spanlake/spanlake/internal/otlpwire"
 	"github.com/spanlake/spanlake/internal/span"
 )
 
 const (
 	// callTime is how long a call may take whose context has no deadline.
 	callTime = 5 * time.Second
+	// searchTime is how long one may take that reads all of the write-ahead log, or may go by until more of an answer comes.
+	searchTime = 30 * time.Second
 	// connectTime is how long connecting may take: the two processes are on one machine or beside each other.
 	connectTime = 2 * time.Second
 	// pathsPerCall keeps a Release below what the server takes.
@@ -31,10 +31,13 @@ const (
 )
 
 // Client asks another process for its hot spans. When nobody answers there, calls fail at once with ErrUnreachable; it goes on trying to
-// connect whenever it is asked, at most every 2 seconds. A call ends after 5 seconds unless its context says otherwise.
+// connect whenever it is asked, at most every 2 seconds. A call ends after 5 seconds, or 30 if whole spans are searched, unless its context
+// says otherwise.
 type Client struct {
 	conn  *grpc.ClientConn
 	calls hotpb.HotClient
+	// patience is how long Select waits until more comes.
+	patience time.Duration
 }
 
 var _ Spans = (*Client)(nil)
@@ -53,120 +56,19 @@ func Dial(target string) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the ingest service at %q: %w", target, err)
 	}
-	return &Client{conn: conn, calls: hotpb.NewHotClient(conn)}, nil
+	return &Client{conn: conn, calls: hotpb.NewHotClient(conn), patience: searchTime}, nil
 }
 
 // Close ends the connection, and calls that are under way.
 func (c *Client) Close() error { return c.conn.Close() }
 
-// Services lists the services of hot spans.
-func (c *Client) Services(ctx context.Context) ([]span.Service, error) {
-	services := []span.Service{}
-	err := receive(ctx, c, &hotpb.ListServicesRequest{}, c.calls.ListServices, func(r *hotpb.ListServicesResponse) error {
-		services = append(services, mapAll(r.GetServices(), serviceFromWire)...)
-		return nil
-	})
-	return answer(services, "list services", err)
-}
-
-// Roots lists root spans.
-func (c *Client) Roots(ctx context.Context, filter span.Filter, limit int) ([]span.Metadata, error) {
-	if err := checkRoots(&filter, limit); err != nil {
-		return nil, err
-	}
-	rows := []span.Metadata{}
-	request := &hotpb.ListRootsRequest{Filter: filterToWire(&filter), Limit: int64(limit)}
-	err := receive(ctx, c, request, c.calls.ListRoots, func(r *hotpb.ListRootsResponse) error {
-		rows = append(rows, mapAll(r.GetRows(), rowFromWire)...)
-		return nil
-	})
-	return answer(rows, "list root spans", err)
-}
-
-// Trace reads the spans of a trace.
-func (c *Client) Trace(ctx context.Context, traceID string) ([]span.Span, error) {
-	q, err := parseQuery(traceID)
-	if err != nil {
-		return nil, err
-	}
-	return c.spans(ctx, &hotpb.GetSpansRequest{TraceId: q.trace[:]})
-}
-
-// Span reads the spans with both ids.
-func (c *Client) Span(ctx context.Context, traceID, spanID string) ([]span.Span, error) {
-	q, err := parseQuery(traceID, spanID)
-	if err != nil {
-		return nil, err
-	}
-	return c.spans(ctx, &hotpb.GetSpansRequest{TraceId: q.trace[:], SpanId: q.span[:]})
-}
-
-func (c *Client) spans(ctx context.Context, request *hotpb.GetSpansRequest) ([]span.Span, error) {
-	spans := []span.Span{}
-	var convert otlpwire.Converter
-	var join joiner
-	decode := func(data []byte) error {
-		for one, err := range otlpwire.Spans(data) {
-			if err != nil {
-				return err
-			}
-			spans = append(spans, convert.Span(one))
-		}
-		return nil
-	}
-	err := receive(ctx, c, request, c.calls.GetSpans, func(r *hotpb.GetSpansResponse) error { return join.add(r, decode) })
-	if err == nil {
-		err = join.end()
-	}
-	sortSpans(spans)
-	return answer(spans, "read spans", err)
-}
-
-// Stats counts what is kept.
-func (c *Client) Stats(ctx context.Context) (span.HotStats, error) {
-	ctx, cancel := withDeadline(ctx)
-	defer cancel()
-	r, err := c.calls.GetStats(ctx, &hotpb.GetStatsRequest{})
-	if err != nil {
-		return answer(span.HotStats{}, "read statistics", c.toError(ctx, err))
-	}
-	stats := span.HotStats{Requests: r.GetRequests(), Spans: r.GetSpans(), Bytes: r.GetBytes(), PublishedSpans: r.GetPublishedSpans()}
-	if r.GetOldest() != nil {
-		stats.Oldest = r.GetOldest().AsTime()
-	}
-	return stats, nil
-}
-
-// Published lists the files that are not released.
-func (c *Client) Published(ctx context.Context) ([]string, error) {
-	paths := []string{}
-	err := receive(ctx, c, &hotpb.ListPublishedRequest{}, c.calls.ListPublished, func(r *hotpb.ListPublishedResponse) error {
-		paths = append(paths, r.GetPaths()...)
-		return nil
-	})
-	return answer(paths, "list published files", err)
-}
-
-// Release lets the spans of files go.
-func (c *Client) Release(ctx context.Context, paths []string) error {
-	ctx, cancel := withDeadline(ctx)
-	defer cancel()
-	for part := range slices.Chunk(paths, pathsPerCall) {
-		if _, err := c.calls.Release(ctx, &hotpb.ReleaseRequest{Paths: part}); err != nil {
-			_, err = answer(0, "release files", c.toError(ctx, err))
-			return err
-		}
-	}
-	return nil
-}
-
 // receive reads a stream to its end.
 func receive[Request, Response any](
-	ctx context.Context, c *Client, request *Request,
+	ctx context.Context, c *Client, request *Request, most time.Duration,
 	call func(context.Context, *Request, ...grpc.CallOption) (grpc.ServerStreamingClient[Response], error),
 	take func(*Response) error,
 ) error {
-	ctx, cancel := withDeadline(ctx) // which also ends a stream that is not read to its end
+	ctx, cancel := withDeadline(ctx, most) // which also ends a stream that is not read to its end
 	defer cancel()
 	stream, err := call(ctx, request)
 	if err != nil {
@@ -200,11 +102,11 @@ func answer[T any](what T, doing string, err error) (T, error) {
 	return nothing, err
 }
 
-func withDeadline(ctx context.Context) (context.Context, context.CancelFunc) {
+func withDeadline(ctx context.Context, most time.Duration) (context.Context, context.CancelFunc) {
 	if _, ok := ctx.Deadline(); ok {
 		return context.WithCancel(ctx)
 	}
-	return context.WithTimeout(ctx, callTime)
+	return context.WithTimeout(ctx, most)
 }
 
 // toError makes of what gRPC says an error that callers can decide on.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 	"testing"
@@ -29,8 +30,14 @@ func TestConformance(t *testing.T) {
 			for name, test := range map[string]func(*testing.T, *fixture, Spans){
 				"nothing there":         nothingThere,
 				"spans as they came":    spansAsTheyCame,
-				"roots":                 rootsAreOrdered,
+				"pages":                 pages,
 				"filters":               filtersMatch,
+				"attributes":            attributesMatch,
+				"microseconds":          microseconds,
+				"counts":                counts,
+				"counts of all":         countsOfAll,
+				"whole spans":           wholeSpansOfIDs,
+				"a file to be":          aFileToBe,
 				"long names":            longNames,
 				"odd times":             oddTimes,
 				"what cannot be asked":  whatCannotBeAsked,
@@ -55,13 +62,19 @@ func TestConformance(t *testing.T) {
 // compare asks everything of spans that the list knows.
 func compare(ctx context.Context, t fataler, f *fixture, spans Spans) {
 	t.Helper()
-	services, err := spans.Services(ctx)
-	same(t, "Services()", services, err, f.wantServices())
+	compareCounts(ctx, t, f, spans, span.CountQuery{})
 	stats, err := spans.Stats(ctx)
+	stats.Generation = ""
 	same(t, "Stats()", stats, err, f.wantStats())
-	roots, err := spans.Roots(ctx, span.Filter{}, MaxRoots)
-	same(t, "Roots()", roots, err, f.wantRoots(span.Filter{}, MaxRoots))
-	seen := map[string]bool{}
+	for _, rootsOnly := range []bool{true, false} {
+		rows, err := spans.List(ctx, span.Filter{}, rootsOnly, span.Key{}, MaxLimit)
+		same(t, "List()", rows, err, f.wantList(span.Filter{}, rootsOnly, span.Key{}, MaxLimit))
+	}
+	matches, err := spans.Matches(ctx, span.Filter{})
+	same(t, "Matches()", matches, err, f.wantMatches(span.Filter{}))
+	selected, err := collect(spans.Select(ctx, span.Filter{}))
+	same(t, "Select()", selected, err, f.wantSelected(by(span.Filter{})))
+	seen, refs := map[string]bool{}, []span.Ref{}
 	for _, l := range f.list {
 		for _, s := range l.spans {
 			if !seen[s.TraceID] {
@@ -69,12 +82,43 @@ func compare(ctx context.Context, t fataler, f *fixture, spans Spans) {
 				same(t, "Trace()", whole, err, f.wantSpans(func(x *span.Span) bool { return x.TraceID == s.TraceID }))
 			}
 			if !seen[s.TraceID+s.SpanID] {
+				refs = append(refs, span.Ref{TraceID: s.TraceID, SpanID: s.SpanID})
 				one, err := spans.Span(ctx, s.TraceID, s.SpanID)
 				same(t, "Span()", one, err, f.wantSpans(func(x *span.Span) bool { return x.TraceID == s.TraceID && x.SpanID == s.SpanID }))
 			}
-			seen[s.TraceID], seen[s.TraceID+s.SpanID] = true, true
+			if !seen[s.SpanID] {
+				traces, err := spans.TracesOf(ctx, s.SpanID)
+				same(t, "TracesOf()", traces, err, f.wantTracesOf(s.SpanID))
+			}
+			seen[s.TraceID], seen[s.TraceID+s.SpanID], seen[s.SpanID] = true, true, true
 		}
 	}
+	all, err := spans.Get(ctx, refs)
+	same(t, "Get()", all, err, f.wantSpans(by(span.Filter{})))
+}
+
+// compareCounts asks for counts, and that the generation is the one of Stats.
+func compareCounts(ctx context.Context, t fataler, f *fixture, spans Spans, q span.CountQuery) {
+	t.Helper()
+	counts, err := spans.Count(ctx, q)
+	stats, failed := spans.Stats(ctx)
+	same(t, fmt.Sprintf("Count(%+v)", q), inOrder(counts), err, f.wantCount(q))
+	same(t, "the generation", counts.Generation, failed, stats.Generation)
+	if counts.Generation == "" {
+		t.Fatalf("Count() has no generation")
+	}
+}
+
+// collect is what a Select yields until it fails.
+func collect(selected iter.Seq2[span.Span, error]) ([]span.Span, error) {
+	all := []span.Span{}
+	for s, err := range selected {
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, s)
+	}
+	return all, nil
 }
 
 func nothingThere(t *testing.T, f *fixture, spans Spans) {
@@ -83,6 +127,12 @@ func nothingThere(t *testing.T, f *fixture, spans Spans) {
 	same(t, "Trace()", whole, err, []span.Span{})
 	one, err := spans.Span(t.Context(), traceID(1), spanID(1))
 	same(t, "Span()", one, err, []span.Span{})
+	traces, err := spans.TracesOf(t.Context(), spanID(1))
+	same(t, "TracesOf()", traces, err, []string{})
+	none, err := spans.Get(t.Context(), []span.Ref{{TraceID: traceID(1), SpanID: spanID(1)}})
+	same(t, "Get()", none, err, []span.Span{})
+	none, err = spans.Get(t.Context(), nil)
+	same(t, "Get() of nothing", none, err, []span.Span{})
 	paths, err := spans.Published(t.Context())
 	same(t, "Published()", paths, err, []string{})
 	if err := spans.Release(t.Context(), []string{"never/there.parquet"}); err != nil {
@@ -105,116 +155,6 @@ func spansAsTheyCame(t *testing.T, f *fixture, spans Spans) {
 	}
 	upper, err := spans.Trace(t.Context(), strings.ToUpper(traceID(9)))
 	same(t, "Trace() in upper case", upper, err, []span.Span{})
-}
-
-func rootsAreOrdered(t *testing.T, f *fixture, spans Spans) {
-	at := func(nanos uint64) func(*tracepb.Span) {
-		return func(s *tracepb.Span) { s.StartTimeUnixNano = uint64(epoch.UnixNano()) + nanos }
-	}
-	for i := range 50 {
-		// Many start at the same time, and some have both ids in common.
-		f.add("svc", otlpSpan(i%7, i%5, at(uint64(i%3)), named(fmt.Sprint(i))), otlpSpan(i, i, at(5), childOf(1)))
-	}
-	f.publish(10, 30, "a.parquet")
-	for _, limit := range []int{1, 2, 7, 49, 50, 51, MaxRoots} {
-		roots, err := spans.Roots(t.Context(), span.Filter{}, limit)
-		same(t, fmt.Sprintf("Roots(%d)", limit), roots, err, f.wantRoots(span.Filter{}, limit))
-	}
-}
-
-func filtersMatch(t *testing.T, f *fixture, spans Spans) {
-	for i := range 60 {
-		f.add([]string{"a", "b", "a/b"}[i%3], otlpSpan(i, i, named(fmt.Sprint("op ", i%4)), func(s *tracepb.Span) {
-			s.Kind, s.Status.Code = tracepb.Span_SpanKind(i%6), tracepb.Status_StatusCode(i%3)
-			s.EndTimeUnixNano = s.StartTimeUnixNano + uint64(i) - 5 // some end before they start
-		}))
-	}
-	f.publish(1, 20, "a.parquet") // what is sealed and what is not
-	failed, server := span.StatusError, span.KindServer
-	unset := span.StatusUnset
-	for name, filter := range map[string]span.Filter{
-		"service":         {ServiceName: "a"},
-		"no such service": {ServiceName: "A"},
-		"name":            {Name: "op 1"},
-		"no such name":    {Name: "op"},
-		"both":            {ServiceName: "a/b", Name: "op 2"},
-		"from":            {From: epoch.Add(30 * time.Millisecond)},
-		"until":           {Until: epoch.Add(30 * time.Millisecond)},
-		"between":         {From: epoch.Add(10 * time.Millisecond), Until: epoch.Add(10*time.Millisecond + 1)},
-		"none between":    {From: epoch.Add(11 * time.Millisecond), Until: epoch.Add(11 * time.Millisecond)},
-		"before 1970":     {From: time.Date(-5, 1, 1, 0, 0, 0, 0, time.UTC), Until: time.Date(1969, 1, 1, 0, 0, 0, 0, time.UTC)},
-		"after 2262":      {From: time.Date(2400, 1, 1, 0, 0, 0, 0, time.UTC)},
-		"until 2400":      {Until: time.Date(2400, 1, 1, 0, 0, 0, 0, time.UTC)},
-		"at least":        {MinDuration: 20},
-		"at most":         {MaxDuration: 20},
-		"negative":        {MaxDuration: -1},
-		"status":          {StatusCode: &failed},
-		"status unset":    {StatusCode: &unset},
-		"kind":            {Kind: &server},
-		"all":             {ServiceName: "a", Name: "op 0", From: epoch, Until: epoch.Add(time.Hour), MinDuration: 1, MaxDuration: 40, StatusCode: &unset},
-	} {
-		for _, limit := range []int{3, 100} {
-			roots, err := spans.Roots(t.Context(), filter, limit)
-			same(t, name, roots, err, f.wantRoots(filter, limit))
-		}
-	}
-}
-
-// Names are cut in listings, since memory is bounded; whole spans have them.
-func longNames(t *testing.T, f *fixture, spans Spans) {
-	long := strings.Repeat("é", 1000) // 2000 bytes
-	f.add("svc", otlpSpan(1, 1, named("x"+long)), otlpSpan(2, 2, named(long)))
-	roots, err := spans.Roots(t.Context(), span.Filter{Name: long}, 10)
-	if err != nil || len(roots) != 1 || roots[0].Name != long[:MaxNameBytes] || roots[0].SpanID != spanID(2) {
-		t.Errorf("Roots() = %v, %v, want the one whose name begins so", roots, err)
-	}
-	roots, err = spans.Roots(t.Context(), span.Filter{Name: "x" + long}, 10)
-	if err != nil || len(roots) != 1 || roots[0].Name != "x"+long[:MaxNameBytes-2] {
-		t.Errorf("Roots() = %v, %v, want a name that is cut between two characters", roots, err)
-	}
-	compare(t.Context(), t, f, spans)
-}
-
-func oddTimes(t *testing.T, f *fixture, spans Spans) {
-	for i, times := range [][2]uint64{{0, 0}, {1, 0}, {farFuture, 0}, {0, farFuture}, {farFuture, farFuture}, {1 << 63, 1<<63 - 1}} {
-		f.add("svc", otlpSpan(i, i, func(s *tracepb.Span) { s.StartTimeUnixNano, s.EndTimeUnixNano = times[0], times[1] }))
-	}
-	compare(t.Context(), t, f, spans)
-	for _, filter := range []span.Filter{
-		{MinDuration: 1}, {MaxDuration: -1}, {MinDuration: 1<<63 - 1}, {From: time.Unix(0, 1)}, {Until: time.Unix(0, 1)},
-		{From: time.Unix(0, 1<<63-1)}, {Until: time.Unix(0, 1<<63-1)},
-	} {
-		roots, err := spans.Roots(t.Context(), filter, 100)
-		same(t, fmt.Sprintf("Roots(%+v)", filter), roots, err, f.wantRoots(filter, 100))
-	}
-}
-
-func whatCannotBeAsked(t *testing.T, f *fixture, spans Spans) {
-	f.add("svc", otlpSpan(1, 1))
-	ctx := t.Context()
-	roots := func(filter span.Filter, limit int) error { _, err := spans.Roots(ctx, filter, limit); return err }
-	trace := func(id string) error { _, err := spans.Trace(ctx, id); return err }
-	one := func(trace, id string) error { _, err := spans.Span(ctx, trace, id); return err }
-	for name, err := range map[string]error{
-		"limit 0":         roots(span.Filter{}, 0),
-		"limit -1":        roots(span.Filter{}, -1),
-		"too many":        roots(span.Filter{}, MaxRoots+1),
-		"huge":            roots(span.Filter{}, 1<<62),
-		"name not UTF-8":  roots(span.Filter{Name: "\xff"}, 1),
-		"no trace id":     trace(""),
-		"short trace id":  trace("abc"),
-		"span for trace":  trace(spanID(1)),
-		"no hex":          trace(strings.Repeat("g", 32)),
-		"no trace":        one("", spanID(1)),
-		"no span id":      one(traceID(1), ""),
-		"trace as span":   one(traceID(1), traceID(1)),
-		"a megabyte":      one(traceID(1), strings.Repeat("0", 1<<20)),
-		"service no text": roots(span.Filter{ServiceName: "a\x80"}, 1),
-	} {
-		if invalid := (*span.InvalidError)(nil); !errors.As(err, &invalid) {
-			t.Errorf("%s: %v, want an InvalidError", name, err)
-		}
-	}
 }
 
 func publishAndRelease(t *testing.T, f *fixture, spans Spans) {
@@ -268,6 +208,9 @@ func aLogThatFails(t *testing.T, f *fixture, spans Spans) {
 	if _, err := spans.Trace(t.Context(), traceID(1)); err == nil || !strings.Contains(err.Error(), "disk on fire") {
 		t.Errorf("Trace() = %v", err)
 	}
+	if _, err := collect(spans.Select(t.Context(), span.Filter{})); err == nil || !strings.Contains(err.Error(), "disk on fire") {
+		t.Errorf("Select() = %v", err)
+	}
 	f.log.fail(nil)
 	// It is still published, so that releasing it is tried again.
 	paths, err := spans.Published(t.Context())
@@ -289,7 +232,15 @@ func goneFromTheLog(t *testing.T, f *fixture, spans Spans) {
 		t.Fatal(err)
 	}
 	whole, err := spans.Trace(t.Context(), traceID(1))
-	same(t, "Trace()", whole, err, f.wantSpans(func(s *span.Span) bool { return s.SpanID == spanID(3) }))
+	left := func(s *span.Span) bool { return s.SpanID == spanID(3) }
+	same(t, "Trace()", whole, err, f.wantSpans(left))
+	selected, err := collect(spans.Select(t.Context(), span.Filter{}))
+	same(t, "Select()", selected, err, f.wantSelected(left))
+	has := span.Filter{Attributes: []span.AttributeClause{{{Key: "service.name"}}}}
+	rows, err := spans.List(t.Context(), has, false, span.Key{}, 10)
+	if err != nil || len(rows) != 1 || rows[0].SpanID != spanID(3) {
+		t.Errorf("List() = %v, %v; want the span that is left", rows, err)
+	}
 }
 
 func aContextThatEnded(t *testing.T, f *fixture, spans Spans) {
@@ -299,13 +250,19 @@ func aContextThatEnded(t *testing.T, f *fixture, spans Spans) {
 	late, cancel := context.WithDeadline(t.Context(), time.Now().Add(-time.Second))
 	defer cancel()
 	for want, ctx := range map[error]context.Context{context.Canceled: cancelled, context.DeadlineExceeded: late} {
-		_, services := spans.Services(ctx)
-		_, roots := spans.Roots(ctx, span.Filter{}, 1)
+		has := span.Filter{Attributes: []span.AttributeClause{{{Key: "k"}}}}
+		_, list := spans.List(ctx, span.Filter{}, false, span.Key{}, 1)
+		_, search := spans.List(ctx, has, true, span.Key{}, 1)
+		_, matches := spans.Matches(ctx, has)
+		_, traces := spans.TracesOf(ctx, spanID(1))
+		_, count := spans.Count(ctx, span.CountQuery{})
+		_, get := spans.Get(ctx, []span.Ref{{TraceID: traceID(1), SpanID: spanID(1)}})
+		_, selected := collect(spans.Select(ctx, span.Filter{}))
 		_, trace := spans.Trace(ctx, traceID(1))
 		_, one := spans.Span(ctx, traceID(1), spanID(1))
 		_, stats := spans.Stats(ctx)
 		_, published := spans.Published(ctx)
-		for i, err := range []error{services, roots, trace, one, stats, published, spans.Release(ctx, []string{"a.parquet"})} {
+		for i, err := range []error{list, search, matches, traces, count, get, selected, trace, one, stats, published, spans.Release(ctx, []string{"a.parquet"})} {
 			if !errors.Is(err, want) {
 				t.Errorf("call %d: %v, want %v", i, err, want)
 			}
@@ -322,17 +279,24 @@ func aLargeTrace(t *testing.T, f *fixture, spans Spans) {
 	f.add("svc", otlpSpan(1, 101))
 	whole, err := spans.Trace(t.Context(), traceID(1))
 	same(t, "Trace()", whole, err, f.wantSpans(func(*span.Span) bool { return true }))
+	selected, err := collect(spans.Select(t.Context(), span.Filter{}))
+	same(t, "Select()", selected, err, f.wantSelected(by(span.Filter{})))
+	for _, err := range spans.Select(t.Context(), span.Filter{}) {
+		if err != nil {
+			t.Error(err)
+		}
+		break // a reader that has enough
+	}
 }
 
 // More than one message takes.
 func manyPaths(t *testing.T, f *fixture, spans Spans) {
 	for i := range 300 {
-		f.add(fmt.Sprint(i, strings.Repeat("s", MaxNameBytes-10)), otlpSpan(i, i))
+		f.add(fmt.Sprint(i, strings.Repeat("s", span.MaxNameBytes-10)), otlpSpan(i, i))
 	}
-	services, err := spans.Services(t.Context())
-	same(t, "Services()", services, err, f.wantServices())
-	roots, err := spans.Roots(t.Context(), span.Filter{}, MaxRoots)
-	same(t, "Roots()", roots, err, f.wantRoots(span.Filter{}, MaxRoots))
+	compareCounts(t.Context(), t, f, spans, span.CountQuery{})
+	rows, err := spans.List(t.Context(), span.Filter{}, true, span.Key{}, MaxLimit)
+	same(t, "List()", rows, err, f.wantList(span.Filter{}, true, span.Key{}, MaxLimit))
 	var want []string
 	for i := range 2*pathsPerCall + 1 {
 		want = append(want, fmt.Sprintf("year=2026/month=11/day=24/%s_%d.parquet", strings.Repeat("s", 200), i))

@@ -9,21 +9,35 @@ import (
 
 	"github.com/spanlake/spanlake/internal/hot/hotpb"
 	"github.com/spanlake/spanlake/internal/otlpwire"
+	"github.com/spanlake/spanlake/internal/span"
 )
 
-// Encoded yields whole spans as protobuf TracesData messages.
+// Encoded yields the whole spans of a trace, or with both ids, as protobuf TracesData messages.
 func (s *Store) Encoded(ctx context.Context, traceID, spanID string) iter.Seq2[[]byte, error] {
+	var ids []string
+	if spanID != "" {
+		ids = []string{spanID}
+	}
+	q, err := parseQuery(traceID, ids...)
+	if err != nil {
+		return func(yield func([]byte, error) bool) { yield(nil, err) }
+	}
+	return encodeAll(s.find(ctx, q))
+}
+
+// EncodedGet yields what Get answers as protobuf TracesData messages.
+func (s *Store) EncodedGet(ctx context.Context, refs []span.Ref) iter.Seq2[[]byte, error] {
+	return encodeAll(s.get(ctx, refs))
+}
+
+// EncodedSelect yields what Select answers as protobuf TracesData messages.
+func (s *Store) EncodedSelect(ctx context.Context, f span.Filter) iter.Seq2[[]byte, error] {
+	return encodeAll(s.selected(ctx, f))
+}
+
+func encodeAll(spans iter.Seq2[*otlpwire.Span, error]) iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {
-		var ids []string
-		if spanID != "" {
-			ids = []string{spanID}
-		}
-		q, err := parseQuery(traceID, ids...)
-		if err != nil {
-			yield(nil, err)
-			return
-		}
-		for one, err := range s.find(ctx, q) {
+		for one, err := range spans {
 			if err != nil {
 				yield(nil, err)
 				return

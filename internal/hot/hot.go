@@ -5,40 +5,43 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
+	"iter"
 	"slices"
-	"strconv"
-	"unicode/utf8"
 
 	"github.com/spanlake/spanlake/internal/span"
 )
 
 // Spans are the spans that are hot: acknowledged, and in no file that is known to be indexed. Each answer is of one moment. A span
-// that is released meanwhile may be missing from it: it is in an indexed file then. Errors are *span.InvalidError for ids and
+// that is released meanwhile may be missing from it: it is in an indexed file then. Errors are *span.InvalidError for ids, filters and
 // limits that cannot be, and the context's; those of a Client see there.
+//
+// Filters compare start times in microseconds, so that a span is chosen alike before and after it is indexed. Those that look at attributes, or
+// at names longer than span.MaxNameBytes, read the requests that can have such spans, one at a time.
 type Spans interface {
-	// Services lists the services of hot spans by name.
-	Services(ctx context.Context) ([]span.Service, error)
-	// Roots lists root spans by start time, newest first, then by trace id and span id. limit is from 1 to MaxRoots.
-	// Names and service names are cut to MaxNameBytes.
-	Roots(ctx context.Context, filter span.Filter, limit int) ([]span.Metadata, error)
+	// List lists the spans that f chooses, or the root spans among them, newest first, in the order of span.Key and from the first
+	// one after a place on; a zero Key is before all. limit is from 1 to MaxLimit; spans that share the last place come on top.
+	// Names and service names are cut to span.MaxNameBytes.
+	List(ctx context.Context, f span.Filter, rootsOnly bool, after span.Key, limit int) ([]span.Metadata, error)
+	// Matches lists the traces in which f chooses a span, those with the newest such span first.
+	Matches(ctx context.Context, f span.Filter) ([]span.TraceMatch, error)
+	// Get lists the whole spans with these ids, ordered as Trace does it. The files of refs do not matter.
+	Get(ctx context.Context, refs []span.Ref) ([]span.Span, error)
 	// Trace lists the whole spans of a trace by start time, then by span id, then as they were received. There may be none.
 	Trace(ctx context.Context, traceID string) ([]span.Span, error)
 	// Span lists the whole spans with both ids, which may be several, ordered as Trace does it.
 	Span(ctx context.Context, traceID, spanID string) ([]span.Span, error)
+	// TracesOf lists the traces that have a span with this id, in the order of their ids.
+	TracesOf(ctx context.Context, spanID string) ([]string, error)
+	// Count counts spans by file, service, name and step of time. Names that are asked for are compared as far as they are kept.
+	Count(ctx context.Context, q span.CountQuery) (span.HotCounts, error)
+	// Select yields every whole span that f chooses, as they were received.
+	Select(ctx context.Context, f span.Filter) iter.Seq2[span.Span, error]
 	Stats(ctx context.Context) (span.HotStats, error)
 	// Published lists the files, by path in the lake, whose spans are still kept here, those published first before others.
 	Published(ctx context.Context) ([]string, error)
 	// Release says that these files are indexed, so that their spans may go. Paths that are not known have been released.
 	Release(ctx context.Context, paths []string) error
 }
-
-const (
-	// MaxRoots bounds what one call of Roots lists.
-	MaxRoots = 10_000
-	// MaxNameBytes is how much of a name is kept in memory for listings. Whole spans have the whole name.
-	MaxNameBytes = 1 << 10
-)
 
 var (
 	// ErrUnreachable says that nobody answers where the other process should be listening.
@@ -67,19 +70,6 @@ func parseQuery(traceID string, spanID ...string) (query, error) {
 		q.span = &id
 	}
 	return q, nil
-}
-
-// checkRoots says what is wrong with the arguments of Roots.
-func checkRoots(filter *span.Filter, limit int) error {
-	if limit < 1 || limit > MaxRoots {
-		return &span.InvalidError{What: "limit", Value: strconv.Itoa(limit), Problem: fmt.Sprintf("must be from 1 to %d", MaxRoots)}
-	}
-	for what, name := range map[string]string{"service name": filter.ServiceName, "span name": filter.Name} {
-		if !utf8.ValidString(name) {
-			return &span.InvalidError{What: what, Value: name, Problem: "must be UTF-8"}
-		}
-	}
-	return nil
 }
 
 // sortSpans puts spans that are in the order in which they were received into the order of Trace.

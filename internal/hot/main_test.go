@@ -95,8 +95,9 @@ type memoryLog struct {
 	files    map[span.RequestID]string // the file of a request, if it is published
 	// broken is what every call answers, unless it is nil.
 	broken error
-	// releases are the calls of Release.
+	// releases are the calls of Release, and read counts those of Request.
 	releases [][]string
+	read     int
 }
 
 func newMemoryLog() *memoryLog {
@@ -133,12 +134,19 @@ func (l *memoryLog) released() [][]string {
 	return slices.Clone(l.releases)
 }
 
+func (l *memoryLog) reads() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.read
+}
+
 func (l *memoryLog) Request(ctx context.Context, id span.RequestID) (span.Request, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err := cmp.Or(ctx.Err(), l.broken); err != nil {
 		return span.Request{}, err
 	}
+	l.read++
 	r, ok := l.requests[id]
 	if !ok {
 		return r, fmt.Errorf("request %x: %w", id, span.ErrReleased)
@@ -177,6 +185,8 @@ type listed struct {
 	request span.Request
 	spans   []span.Span
 	path    string // "" if it is not published
+	// assigned is the file that it is in or will be in.
+	assigned string
 }
 
 func newFixture(t testing.TB, opts Options) *fixture {
@@ -213,7 +223,17 @@ func (f *fixture) publish(first, last int, path string) {
 	f.store.Publish(requestID(first), requestID(last), path)
 	for i := range f.list {
 		if n := int(binary.BigEndian.Uint64(f.list[i].request.ID[8:])); first <= n && n <= last {
-			f.list[i].path = path
+			f.list[i].path, f.list[i].assigned = path, path
+		}
+	}
+}
+
+// assign says in which file the requests with numbers from first to last will be.
+func (f *fixture) assign(first, last int, path string) {
+	f.store.Assign(requestID(first), requestID(last), path)
+	for i := range f.list {
+		if n := int(binary.BigEndian.Uint64(f.list[i].request.ID[8:])); first <= n && n <= last {
+			f.list[i].assigned = path
 		}
 	}
 }
@@ -221,84 +241,6 @@ func (f *fixture) publish(first, last int, path string) {
 // forget takes the requests of files out of the list.
 func (f *fixture) forget(paths ...string) {
 	f.list = slices.DeleteFunc(f.list, func(l listed) bool { return l.path != "" && slices.Contains(paths, l.path) })
-}
-
-// wantSpans are the spans of the list that are chosen, in the order of Trace.
-func (f *fixture) wantSpans(chosen func(*span.Span) bool) []span.Span {
-	all := []span.Span{}
-	for _, l := range f.list {
-		for i := range l.spans {
-			if chosen(&l.spans[i]) {
-				all = append(all, l.spans[i])
-			}
-		}
-	}
-	slices.SortStableFunc(all, func(a, b span.Span) int {
-		return cmp.Or(a.StartTime.Compare(b.StartTime), cmp.Compare(a.SpanID, b.SpanID))
-	})
-	return all
-}
-
-// wantRoots are the roots of the list that match, in the order of Roots.
-func (f *fixture) wantRoots(filter span.Filter, limit int) []span.Metadata {
-	all := []span.Metadata{}
-	for _, l := range f.list {
-		for i := range l.spans {
-			s := &l.spans[i]
-			m := span.Metadata{
-				TraceID: s.TraceID, SpanID: s.SpanID, ParentSpanID: s.ParentSpanID, ServiceName: cutName(s.ServiceName), Name: cutName(s.Name),
-				Kind: s.Kind, StartTime: s.StartTime, EndTime: s.EndTime, StatusCode: s.StatusCode,
-			}
-			if s.IsRoot() && filter.Match(&m) {
-				all = append(all, m)
-			}
-		}
-	}
-	slices.SortStableFunc(all, func(a, b span.Metadata) int {
-		return cmp.Or(b.StartTime.Compare(a.StartTime), cmp.Compare(a.TraceID, b.TraceID), cmp.Compare(a.SpanID, b.SpanID))
-	})
-	return all[:min(limit, len(all))]
-}
-
-func (f *fixture) wantServices() []span.Service {
-	services := map[string]*span.Service{}
-	for _, l := range f.list {
-		for i := range l.spans {
-			one := &l.spans[i]
-			s, ok := services[one.ServiceName]
-			if !ok {
-				s = &span.Service{Name: one.ServiceName, FirstSeen: one.StartTime, LastSeen: one.StartTime}
-				services[one.ServiceName] = s
-			}
-			s.TotalSpans++
-			if one.StartTime.Before(s.FirstSeen) {
-				s.FirstSeen = one.StartTime
-			}
-			if one.StartTime.After(s.LastSeen) {
-				s.LastSeen = one.StartTime
-			}
-		}
-	}
-	all := []span.Service{}
-	for _, s := range services {
-		all = append(all, *s)
-	}
-	slices.SortFunc(all, func(a, b span.Service) int { return strings.Compare(a.Name, b.Name) })
-	return all
-}
-
-func (f *fixture) wantStats() (stats span.HotStats) {
-	for _, l := range f.list {
-		stats.Requests++
-		stats.Spans += int64(len(l.spans))
-		stats.Bytes += int64(len(l.request.Data))
-		if l.path != "" {
-			stats.PublishedSpans += int64(len(l.spans))
-		} else if stats.Oldest.IsZero() {
-			stats.Oldest = l.request.Received
-		}
-	}
-	return stats
 }
 
 // fataler is what testing.TB and rapid.T share.

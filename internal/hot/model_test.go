@@ -2,6 +2,7 @@ package hot
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"slices"
 	"sync"
@@ -27,7 +28,11 @@ func TestModel(t *testing.T) {
 				var spans []*tracepb.Span
 				for range rapid.IntRange(0, 6).Draw(rt, "spans") {
 					spans = append(spans, otlpSpan(few.Draw(rt, "trace"), few.Draw(rt, "id"), func(s *tracepb.Span) {
-						s.StartTimeUnixNano += uint64(few.Draw(rt, "start"))
+						s.StartTimeUnixNano += uint64(few.Draw(rt, "start")) * 500
+						s.Status.Code = tracepb.Status_StatusCode(few.Draw(rt, "status"))
+						if rapid.Bool().Draw(rt, "has") {
+							withText(fmt.Sprint("key", few.Draw(rt, "key")), fmt.Sprint(few.Draw(rt, "value")))(s)
+						}
 						s.EndTimeUnixNano = rapid.Uint64().Draw(rt, "end")
 						s.Name = fmt.Sprint(few.Draw(rt, "name"))
 						if rapid.Bool().Draw(rt, "child") {
@@ -41,6 +46,19 @@ func TestModel(t *testing.T) {
 				f.store.mu.Lock()
 				defer f.store.mu.Unlock()
 				f.store.seal()
+			},
+			"assign": func(rt *rapid.T) {
+				// What is published stays where it is.
+				free := slices.IndexFunc(f.list, func(l listed) bool { return l.path == "" })
+				if free < 0 {
+					rt.Skip("nothing to assign")
+				}
+				before, n := generation(ctx, rt, f.store), int(binary.BigEndian.Uint64(f.list[free].request.ID[8:]))
+				files++
+				f.assign(n, n, fmt.Sprint("file", files))
+				if generation(ctx, rt, f.store) == before {
+					rt.Fatalf("the generation is still %s", before)
+				}
 			},
 			"publish": func(rt *rapid.T) {
 				if f.next == 1 {
@@ -63,15 +81,51 @@ func TestModel(t *testing.T) {
 				f.forget(paths...)
 				published = slices.DeleteFunc(published, func(path string) bool { return slices.Contains(paths, path) })
 			},
-			"roots": func(rt *rapid.T) {
-				filter, limit := drawFilter(rt), rapid.IntRange(1, 20).Draw(rt, "limit")
-				roots, err := f.store.Roots(ctx, filter, limit)
-				same(rt, "Roots()", roots, err, f.wantRoots(filter, limit))
+			"list": func(rt *rapid.T) {
+				filter, limit, rootsOnly := drawFilter(rt), rapid.IntRange(1, 20).Draw(rt, "limit"), rapid.Bool().Draw(rt, "roots")
+				after := span.Key{}
+				if rapid.Bool().Draw(rt, "paged") {
+					after = span.Key{StartTime: epoch.Add(time.Duration(few.Draw(rt, "after ms"))*time.Millisecond + time.Duration(few.Draw(rt, "after us"))*time.Microsecond),
+						TraceID: traceID(few.Draw(rt, "after trace")), SpanID: spanID(few.Draw(rt, "after span"))}
+				}
+				rows, err := f.store.List(ctx, filter, rootsOnly, after, limit)
+				same(rt, "List()", rows, err, f.wantList(filter, rootsOnly, after, limit))
+			},
+			"search": func(rt *rapid.T) {
+				filter := drawFilter(rt)
+				matches, err := f.store.Matches(ctx, filter)
+				same(rt, "Matches()", matches, err, f.wantMatches(filter))
+				selected, err := collect(f.store.Select(ctx, filter))
+				same(rt, "Select()", selected, err, f.wantSelected(by(filter)))
+			},
+			"get": func(rt *rapid.T) {
+				id := rapid.Custom(func(rt *rapid.T) span.Ref {
+					return span.Ref{TraceID: traceID(few.Draw(rt, "trace")), SpanID: spanID(few.Draw(rt, "id"))}
+				})
+				refs := rapid.SliceOfN(id, 0, 5).Draw(rt, "refs")
+				got, err := f.store.Get(ctx, refs)
+				same(rt, "Get()", got, err, f.wantSpans(func(s *span.Span) bool {
+					return slices.Contains(refs, span.Ref{TraceID: s.TraceID, SpanID: s.SpanID})
+				}))
+			},
+			"count": func(rt *rapid.T) {
+				filter := drawFilter(rt)
+				q := span.CountQuery{ServiceName: filter.ServiceName, From: filter.From, Until: filter.Until, ByName: rapid.Bool().Draw(rt, "by name"),
+					Durations: rapid.Bool().Draw(rt, "durations"), Step: time.Duration(rapid.IntRange(0, 3).Draw(rt, "step")) * 700 * time.Microsecond}
+				if filter.NameMatch == span.NameExact {
+					q.Name = filter.Name
+				}
+				compareCounts(ctx, rt, f, f.store, q)
 			},
 			"restart": func(*rapid.T) {
 				f.store = NewStore(f.log, f.store.opts)
 				for _, l := range f.list {
 					f.store.Add([]span.Request{l.request})
+				}
+				for _, l := range f.list {
+					if l.assigned != "" {
+						f.store.Assign(l.request.ID, l.request.ID, l.assigned)
+					}
 				}
 				for _, path := range published {
 					for _, l := range f.list {
@@ -94,15 +148,38 @@ func TestModel(t *testing.T) {
 	})
 }
 
+func generation(ctx context.Context, t fataler, spans Spans) string {
+	stats, err := spans.Stats(ctx)
+	if err != nil {
+		t.Fatalf("Stats(): %v", err)
+	}
+	return stats.Generation
+}
+
 func drawFilter(rt *rapid.T) (f span.Filter) {
 	at := func(what string) time.Time {
-		return epoch.Add(time.Duration(rapid.IntRange(0, 5).Draw(rt, what+" ms"))*time.Millisecond + time.Duration(rapid.IntRange(0, 5).Draw(rt, what+" ns")))
+		return epoch.Add(time.Duration(rapid.IntRange(0, 5).Draw(rt, what+" ms"))*time.Millisecond + 500*time.Duration(rapid.IntRange(0, 5).Draw(rt, what+" ns")))
 	}
 	if rapid.Bool().Draw(rt, "by service") {
 		f.ServiceName = fmt.Sprint("svc", rapid.IntRange(0, 6).Draw(rt, "service"))
 	}
 	if rapid.Bool().Draw(rt, "by name") {
-		f.Name = fmt.Sprint(rapid.IntRange(0, 6).Draw(rt, "name"))
+		f.Name, f.NameMatch = fmt.Sprint(rapid.IntRange(0, 6).Draw(rt, "name")), span.NameMatch(rapid.IntRange(0, 2).Draw(rt, "match"))
+	}
+	if rapid.Bool().Draw(rt, "by status") {
+		status := span.StatusCode(rapid.IntRange(0, 4).Draw(rt, "status"))
+		f.StatusCode = &status
+	}
+	for range rapid.IntRange(-3, 2).Draw(rt, "clauses") {
+		var clause span.AttributeClause
+		for range rapid.IntRange(1, 2).Draw(rt, "conditions") {
+			c := is(fmt.Sprint("key", rapid.IntRange(0, 4).Draw(rt, "key")))
+			if rapid.Bool().Draw(rt, "by value") {
+				c = is(c[0].Key, fmt.Sprint(rapid.IntRange(0, 4).Draw(rt, "value")))
+			}
+			clause = append(clause, c...)
+		}
+		f.Attributes = append(f.Attributes, clause)
 	}
 	if rapid.Bool().Draw(rt, "by time") {
 		f.From, f.Until = at("from"), at("until")
@@ -166,18 +243,22 @@ func readOnce(ctx context.Context, spans Spans, n, perRequest int) error {
 	if err != nil || len(trace)%perRequest != 0 {
 		return fmt.Errorf("Trace() = %d spans, %w, want a multiple of %d", len(trace), err, perRequest)
 	}
-	roots, err := spans.Roots(ctx, span.Filter{ServiceName: fmt.Sprint("svc", n%3)}, MaxRoots)
+	roots, err := spans.List(ctx, span.Filter{ServiceName: fmt.Sprint("svc", n%3)}, true, span.Key{}, MaxLimit)
 	if err != nil || len(roots)%perRequest != 0 {
-		return fmt.Errorf("Roots() = %d spans, %w, want a multiple of %d", len(roots), err, perRequest)
+		return fmt.Errorf("List() = %d spans, %w, want a multiple of %d", len(roots), err, perRequest)
+	}
+	whole, err := collect(spans.Select(ctx, span.Filter{ServiceName: fmt.Sprint("svc", n%3), Attributes: []span.AttributeClause{is("service.name")}}))
+	if err != nil || len(whole)%perRequest != 0 {
+		return fmt.Errorf("Select() = %d spans, %w, want a multiple of %d", len(whole), err, perRequest)
 	}
 	stats, err := spans.Stats(ctx)
 	if err != nil || stats.Spans != stats.Requests*int64(perRequest) {
 		return fmt.Errorf("Stats() = %+v, %w", stats, err)
 	}
-	services, err := spans.Services(ctx)
-	for _, s := range services {
-		if s.TotalSpans%int64(perRequest) != 0 {
-			return fmt.Errorf("Services() = %+v", services)
+	counts, err := spans.Count(ctx, span.CountQuery{})
+	for _, c := range counts.Counts {
+		if c.Spans%int64(perRequest) != 0 {
+			return fmt.Errorf("Count() = %+v", counts)
 		}
 	}
 	if err == nil {

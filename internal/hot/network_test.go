@@ -9,6 +9,7 @@ import (
 	"iter"
 	"log/slog"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -51,8 +52,8 @@ func TestAClientRecovers(t *testing.T) {
 		stop()
 		for range 3 {
 			start := time.Now()
-			if _, err := c.Roots(t.Context(), span.Filter{}, 1); !errors.Is(err, ErrUnreachable) || !strings.Contains(err.Error(), target) {
-				t.Errorf("Roots() = %v without a server, want ErrUnreachable with the address", err)
+			if _, err := c.List(t.Context(), span.Filter{}, true, span.Key{}, 1); !errors.Is(err, ErrUnreachable) || !strings.Contains(err.Error(), target) {
+				t.Errorf("List() = %v without a server, want ErrUnreachable with the address", err)
 			}
 			if took := time.Since(start); took > callTime-time.Second {
 				t.Errorf("the error took %v", took)
@@ -109,6 +110,9 @@ func TestAnAnswerThatBreaksOffIsAnError(t *testing.T) {
 	if whole != nil || err == nil || !strings.Contains(err.Error(), "disk on fire") {
 		t.Errorf("Trace() = %d spans, %v", len(whole), err)
 	}
+	if _, err := collect(dial(t, target).Select(t.Context(), span.Filter{})); err == nil || !strings.Contains(err.Error(), "disk on fire") {
+		t.Errorf("Select() = %v", err)
+	}
 	join := &joiner{}
 	if err := join.add(&hotpb.GetSpansResponse{TracesData: [][]byte{{1}}, Unfinished: true}, func([]byte) error { return nil }); err != nil {
 		t.Fatal(err)
@@ -126,6 +130,12 @@ type served struct {
 }
 
 func (s *served) Encoded(context.Context, string, string) iter.Seq2[[]byte, error] { return s.encoded }
+
+func (s *served) EncodedGet(context.Context, []span.Ref) iter.Seq2[[]byte, error] { return s.encoded }
+
+func (s *served) EncodedSelect(context.Context, span.Filter) iter.Seq2[[]byte, error] {
+	return s.encoded
+}
 
 func (s *served) Stats(ctx context.Context) (span.HotStats, error) {
 	return span.HotStats{}, s.stats(ctx)
@@ -147,6 +157,47 @@ func TestCallsHaveADeadline(t *testing.T) {
 	defer cancel()
 	if _, err := dial(t, slow).Stats(ctx); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("Stats() = %v, want that the deadline is exceeded", err)
+	}
+}
+
+// However slowly whole spans are taken, they come; a server that stops sending them is given up.
+func TestSelectWaitsForItsReaderOnly(t *testing.T) {
+	f := newFixture(t, Options{})
+	for i := range 40 {
+		f.add("svc", otlpSpan(1, i, withText("prompt", strings.Repeat("p", chunkBytes))))
+	}
+	target, _ := serve(t, f.store, "")
+	c := dial(t, target)
+	c.patience = 200 * time.Millisecond
+	n := 0
+	for s, err := range c.Select(t.Context(), span.Filter{}) {
+		if err != nil || s.SpanID != spanID(n) {
+			t.Fatalf("Select() = span %s, %v after %d", s.SpanID, err, n)
+		}
+		if n++; n == 2 {
+			time.Sleep(3 * c.patience)
+		}
+	}
+	if n != 40 {
+		t.Errorf("%d spans, want 40", n)
+	}
+
+	var sent []byte
+	for data, err := range f.store.Encoded(t.Context(), traceID(1), spanID(1)) {
+		if sent = data; err != nil {
+			t.Fatal(err)
+		}
+	}
+	ended := make(chan struct{})
+	hanging, _ := serve(t, &served{encoded: func(yield func([]byte, error) bool) {
+		yield(sent, nil)
+		<-ended
+	}}, "")
+	t.Cleanup(func() { close(ended) })
+	c = dial(t, hanging)
+	c.patience = 200 * time.Millisecond
+	if _, err := collect(c.Select(t.Context(), span.Filter{})); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Select() = %v, want that the deadline is exceeded", err)
 	}
 }
 
@@ -202,6 +253,12 @@ func TestAnotherVersion(t *testing.T) {
 	if _, err := c.Published(t.Context()); !errors.Is(err, ErrVersion) {
 		t.Errorf("Published() = %v, want ErrVersion", err)
 	}
+	if _, err := c.Count(t.Context(), span.CountQuery{}); !errors.Is(err, ErrVersion) {
+		t.Errorf("Count() = %v, want ErrVersion", err)
+	}
+	if _, err := collect(c.Select(t.Context(), span.Filter{})); !errors.Is(err, ErrVersion) {
+		t.Errorf("Select() = %v, want ErrVersion", err)
+	}
 }
 
 // Whatever somebody sends to the port, others are answered.
@@ -229,36 +286,39 @@ func TestHostileClients(t *testing.T) {
 
 	sneaky := hotpb.NewHotClient(c.conn)
 	number := int32(1 << 30)
-	roots := func(r *hotpb.ListRootsRequest) error {
-		stream, err := sneaky.ListRoots(t.Context(), r)
-		if err == nil {
-			_, err = stream.Recv()
-		}
-		return err
-	}
+	roots := func(r *hotpb.ListSpansRequest) error { return first(sneaky.ListSpans(t.Context(), r)) }
 	spans := func(trace, id []byte) error {
-		stream, err := sneaky.GetSpans(t.Context(), &hotpb.GetSpansRequest{TraceId: trace, SpanId: id})
-		if err == nil {
-			_, err = stream.Recv()
-		}
-		return err
+		return first(sneaky.GetSpans(t.Context(), &hotpb.GetSpansRequest{TraceId: trace, SpanId: id}))
 	}
+	read := func(r *hotpb.ReadSpansRequest) error { return first(sneaky.ReadSpans(t.Context(), r)) }
 	_, tooLarge := sneaky.Release(t.Context(), &hotpb.ReleaseRequest{Paths: []string{strings.Repeat("x", requestBytes)}})
 	for name, tc := range map[string]struct {
 		err  error
 		want codes.Code
 	}{
-		"limit 0":        {roots(&hotpb.ListRootsRequest{}), codes.InvalidArgument},
-		"huge limit":     {roots(&hotpb.ListRootsRequest{Limit: 1<<63 - 1}), codes.InvalidArgument},
-		"least limit":    {roots(&hotpb.ListRootsRequest{Limit: -1 << 63}), codes.InvalidArgument},
-		"limit 2^32+1":   {roots(&hotpb.ListRootsRequest{Limit: 1<<32 + 1}), codes.InvalidArgument},
-		"no kind":        {roots(&hotpb.ListRootsRequest{Limit: 1, Filter: &hotpb.Filter{Kind: &number}}), codes.InvalidArgument},
-		"no status":      {roots(&hotpb.ListRootsRequest{Limit: 1, Filter: &hotpb.Filter{StatusCode: &number}}), codes.InvalidArgument},
+		"limit 0":        {roots(&hotpb.ListSpansRequest{}), codes.InvalidArgument},
+		"huge limit":     {roots(&hotpb.ListSpansRequest{Limit: 1<<63 - 1}), codes.InvalidArgument},
+		"least limit":    {roots(&hotpb.ListSpansRequest{Limit: -1 << 63}), codes.InvalidArgument},
+		"limit 2^32+1":   {roots(&hotpb.ListSpansRequest{Limit: 1<<32 + 1}), codes.InvalidArgument},
+		"no kind":        {roots(&hotpb.ListSpansRequest{Limit: 1, Filter: &hotpb.Filter{Kind: &number}}), codes.InvalidArgument},
+		"no status":      {roots(&hotpb.ListSpansRequest{Limit: 1, Filter: &hotpb.Filter{StatusCode: &number}}), codes.InvalidArgument},
 		"no trace":       {spans(nil, nil), codes.InvalidArgument},
 		"long trace":     {spans(make([]byte, 1<<19), nil), codes.InvalidArgument},
 		"long span":      {spans(make([]byte, 16), make([]byte, 9)), codes.InvalidArgument},
 		"a huge release": {tooLarge, codes.ResourceExhausted},
-		"odd times": {roots(&hotpb.ListRootsRequest{Limit: 1, Filter: &hotpb.Filter{
+		"no comparison":  {roots(&hotpb.ListSpansRequest{Limit: 1, Filter: &hotpb.Filter{NameMatch: 7}}), codes.InvalidArgument},
+		"many clauses": {roots(&hotpb.ListSpansRequest{Limit: 1, Filter: &hotpb.Filter{
+			Attributes: slices.Repeat([]*hotpb.AttributeClause{{}}, maxConditions+1)}}), codes.InvalidArgument},
+		"empty messages": {roots(&hotpb.ListSpansRequest{Limit: 1, After: &hotpb.Key{}, Filter: &hotpb.Filter{
+			Attributes: []*hotpb.AttributeClause{{Conditions: []*hotpb.AttributeCondition{{}}}}}}), codes.OK},
+		"a far place":   {roots(&hotpb.ListSpansRequest{Limit: 1, After: &hotpb.Key{StartTimeUnixMicro: 1<<63 - 1}}), codes.OK},
+		"no refs":       {read(&hotpb.ReadSpansRequest{Refs: []*hotpb.SpanRef{{}}}), codes.InvalidArgument},
+		"many refs":     {read(&hotpb.ReadSpansRequest{Refs: slices.Repeat([]*hotpb.SpanRef{{}}, MaxLimit+1)}), codes.InvalidArgument},
+		"no span id":    {first(sneaky.ListTraces(t.Context(), &hotpb.ListTracesRequest{})), codes.InvalidArgument},
+		"no step":       {first(sneaky.CountSpans(t.Context(), &hotpb.CountSpansRequest{Step: &durationpb.Duration{Seconds: -1 << 63}})), codes.InvalidArgument},
+		"no such kind":  {first(sneaky.ListMatches(t.Context(), &hotpb.ListMatchesRequest{Filter: &hotpb.Filter{Kind: &number}})), codes.InvalidArgument},
+		"no such kinds": {first(sneaky.SelectSpans(t.Context(), &hotpb.SelectSpansRequest{Filter: &hotpb.Filter{Kind: &number}})), codes.InvalidArgument},
+		"odd times": {roots(&hotpb.ListSpansRequest{Limit: 1, Filter: &hotpb.Filter{
 			From: &timestamppb.Timestamp{Seconds: 1<<63 - 1, Nanos: -1}, Until: &timestamppb.Timestamp{Seconds: -1 << 63, Nanos: 1<<31 - 1},
 			MinDuration: &durationpb.Duration{Seconds: 1<<63 - 1}, MaxDuration: &durationpb.Duration{Seconds: -1 << 63},
 		}}), codes.OK},
@@ -271,6 +331,14 @@ func TestHostileClients(t *testing.T) {
 		}
 	}
 	compare(t.Context(), t, f, c)
+}
+
+// first is the error of a stream's first message.
+func first[T any](stream grpc.ServerStreamingClient[T], err error) error {
+	if err == nil {
+		_, err = stream.Recv()
+	}
+	return err
 }
 
 func random(n int) string {

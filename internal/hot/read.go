@@ -15,32 +15,10 @@ import (
 	"github.com/spanlake/spanlake/internal/span"
 )
 
-// Services lists the services of hot spans.
-func (s *Store) Services(ctx context.Context) ([]span.Service, error) {
-	blocks := s.snapshot()
-	totals := make(map[string]serviceTotal)
-	for i := range blocks {
-		b := &blocks[i]
-		for _, t := range b.countServices() {
-			name := b.names[t.name]
-			if sum, ok := totals[name]; ok {
-				t.spans, t.first, t.last = t.spans+sum.spans, min(t.first, sum.first), max(t.last, sum.last)
-			}
-			totals[name] = t
-		}
-	}
-	services := make([]span.Service, 0, len(totals))
-	for name, t := range totals {
-		services = append(services, span.Service{Name: name, FirstSeen: timeAt(t.first), LastSeen: timeAt(t.last), TotalSpans: t.spans})
-	}
-	slices.SortFunc(services, func(a, b span.Service) int { return cmp.Compare(a.Name, b.Name) })
-	return services, ctx.Err()
-}
-
 // Stats counts what is kept.
 func (s *Store) Stats(ctx context.Context) (span.HotStats, error) {
-	var stats span.HotStats
-	blocks := s.snapshot()
+	blocks, generation := s.moment()
+	stats := span.HotStats{Generation: generation}
 	oldest := int64(0)
 	for i := range blocks {
 		b := &blocks[i]
@@ -63,7 +41,7 @@ func (s *Store) Trace(ctx context.Context, traceID string) ([]span.Span, error) 
 	if err != nil {
 		return nil, err
 	}
-	return s.read(ctx, q)
+	return wholeSpans(s.find(ctx, q))
 }
 
 // Span reads the spans with both ids.
@@ -72,13 +50,35 @@ func (s *Store) Span(ctx context.Context, traceID, spanID string) ([]span.Span, 
 	if err != nil {
 		return nil, err
 	}
-	return s.read(ctx, q)
+	return wholeSpans(s.find(ctx, q))
 }
 
-func (s *Store) read(ctx context.Context, q query) ([]span.Span, error) {
+// Get reads the spans with certain ids.
+func (s *Store) Get(ctx context.Context, refs []span.Ref) ([]span.Span, error) {
+	return wholeSpans(s.get(ctx, refs))
+}
+
+// Select reads all spans that are chosen.
+func (s *Store) Select(ctx context.Context, f span.Filter) iter.Seq2[span.Span, error] {
+	return func(yield func(span.Span, error) bool) {
+		var convert otlpwire.Converter
+		for one, err := range s.selected(ctx, f) {
+			if err != nil {
+				yield(span.Span{}, err)
+				return
+			}
+			if !yield(convert.Span(one), nil) {
+				return
+			}
+		}
+	}
+}
+
+// wholeSpans are spans that were read, in the order of Trace.
+func wholeSpans(read iter.Seq2[*otlpwire.Span, error]) ([]span.Span, error) {
 	spans := []span.Span{}
 	var convert otlpwire.Converter
-	for one, err := range s.find(ctx, q) {
+	for one, err := range read {
 		if err != nil {
 			return nil, err
 		}
@@ -88,11 +88,43 @@ func (s *Store) read(ctx context.Context, q query) ([]span.Span, error) {
 	return spans, nil
 }
 
-// find yields whole spans in the order in which they were received. It holds one request at a time.
+// find yields the whole spans of a trace in the order in which they were received. It holds one request at a time.
 func (s *Store) find(ctx context.Context, q query) iter.Seq2[*otlpwire.Span, error] {
+	return s.readWanted(ctx, func() []wanted { return wantedSpans(s.snapshot(), q) })
+}
+
+// get yields the whole spans with certain ids in the order in which they were received. It holds one request at a time.
+func (s *Store) get(ctx context.Context, refs []span.Ref) iter.Seq2[*otlpwire.Span, error] {
+	ids := make(map[spanKey]bool, len(refs))
+	for _, ref := range refs {
+		q, err := parseQuery(ref.TraceID, ref.SpanID)
+		if err != nil {
+			return func(yield func(*otlpwire.Span, error) bool) { yield(nil, err) }
+		}
+		ids[spanKey{q.trace, *q.span}] = true
+	}
+	return s.readWanted(ctx, func() []wanted { return wantedIDs(s.snapshot(), ids) })
+}
+
+// readWanted yields the spans that are wanted, and whole requests one after the other.
+func (s *Store) readWanted(ctx context.Context, look func() []wanted) iter.Seq2[*otlpwire.Span, error] {
 	return func(yield func(*otlpwire.Span, error) bool) {
-		for _, w := range wantedSpans(s.snapshot(), q) {
-			err := s.readRequest(ctx, &w, q, yield)
+		for _, w := range look() {
+			err := s.readRequest(ctx, w.request, func(ordinal uint32, one *otlpwire.Span) error {
+				if len(w.spans) == 0 || ordinal != w.spans[0].ordinal {
+					return nil
+				}
+				if w.spans[0].trace != one.TraceID || w.spans[0].id != one.SpanID {
+					return notAcknowledged(w.request.id)
+				}
+				if w.spans = w.spans[1:]; !yield(one, nil) {
+					return errEnough
+				}
+				if len(w.spans) == 0 {
+					return errNext
+				}
+				return nil
+			})
 			switch {
 			case errors.Is(err, errEnough):
 				return
@@ -104,10 +136,62 @@ func (s *Store) find(ctx context.Context, q query) iter.Seq2[*otlpwire.Span, err
 	}
 }
 
-// wanted are the spans that are wanted of a request, by their place in it.
+// spanKey are the ids of a span.
+type spanKey struct {
+	trace [16]byte
+	id    [8]byte
+}
+
+// wanted are the spans that are wanted of a request, in their order in it.
 type wanted struct {
-	request  request
-	ordinals []uint32
+	request request
+	spans   []*row
+}
+
+// wantedIDs are the places of all spans with these ids, in the order in which they were received.
+func wantedIDs(blocks []block, ids map[spanKey]bool) (all []wanted) {
+	traces := make(map[[16]byte]bool, len(ids))
+	for id := range ids {
+		traces[id.trace] = true
+	}
+	for i := range blocks {
+		b := &blocks[i]
+		var rows []*row
+		note := func(r *row) {
+			if ids[spanKey{r.trace, r.id}] {
+				rows = append(rows, r)
+			}
+		}
+		if b.sealed == nil {
+			for r := range b.rows {
+				note(&b.rows[r])
+			}
+		} else {
+			for trace := range traces {
+				for r := range b.traceRows(&trace) {
+					note(r)
+				}
+			}
+		}
+		slices.SortFunc(rows, func(x, y *row) int {
+			return cmp.Or(cmp.Compare(x.request, y.request), cmp.Compare(x.ordinal, y.ordinal))
+		})
+		for len(rows) > 0 {
+			n := 1
+			for n < len(rows) && rows[n].request == rows[0].request {
+				n++
+			}
+			all = append(all, wanted{b.requests[rows[0].request], rows[:n]})
+			rows = rows[n:]
+		}
+	}
+	sortWanted(all)
+	return all
+}
+
+// sortWanted puts requests into their order: blocks that were split at a file's bounds are not in it.
+func sortWanted(all []wanted) {
+	slices.SortFunc(all, func(a, b wanted) int { return bytes.Compare(a.request.id[:], b.request.id[:]) })
 }
 
 // wantedSpans are the places of all spans that are asked for, in the order in which they were received.
@@ -124,44 +208,52 @@ func wantedSpans(blocks []block, q query) (all []wanted) {
 				all = append(all, wanted{request: b.requests[r.request]})
 			}
 			last := &all[len(all)-1]
-			last.ordinals = append(last.ordinals, r.ordinal)
+			last.spans = append(last.spans, r)
 		}
 	}
-	// Blocks that were split at a file's bounds are not in the order of their requests.
-	slices.SortFunc(all, func(a, b wanted) int { return bytes.Compare(a.request.id[:], b.request.id[:]) })
+	sortWanted(all)
 	return all
 }
 
-// errEnough says that the caller wants no more.
-var errEnough = errors.New("enough")
+var (
+	// errEnough says that the caller wants no more.
+	errEnough = errors.New("enough")
+	// errNext says that the caller wants no more of a request.
+	errNext = errors.New("next")
+)
 
-func (s *Store) readRequest(ctx context.Context, w *wanted, q query, yield func(*otlpwire.Span, error) bool) error {
-	r, err := s.log.Request(ctx, w.request.id)
+// readRequest visits the spans of a request that were acknowledged. If it has left the log, there are none: all of them left together.
+func (s *Store) readRequest(ctx context.Context, asked request, visit func(ordinal uint32, one *otlpwire.Span) error) error {
+	r, err := s.log.Request(ctx, asked.id)
 	if errors.Is(err, span.ErrReleased) {
-		return nil // all of its spans left together
+		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("read request %x: %w", w.request.id, err)
+		return fmt.Errorf("read request %x: %w", asked.id, err)
 	}
-	ordinal, next := uint32(0), 0
+	ordinal := uint32(0)
 	for one, err := range otlpwire.Spans(r.Data) {
-		if err != nil {
-			return fmt.Errorf("read request %x: %w", w.request.id, err)
+		if ordinal == asked.spans {
+			return nil // what follows was damaged when it was taken in
 		}
-		if ordinal == w.ordinals[next] {
-			if one.TraceID != q.trace || q.span != nil && one.SpanID != *q.span {
-				return fmt.Errorf("read request %x: it is not what was acknowledged", w.request.id)
-			}
-			if !yield(one, nil) {
-				return errEnough
-			}
-			if next++; next == len(w.ordinals) {
-				return nil
-			}
+		if err != nil {
+			return fmt.Errorf("read request %x: %w", asked.id, err)
+		}
+		if err := visit(ordinal, one); errors.Is(err, errNext) {
+			return nil
+		} else if err != nil {
+			return err
 		}
 		ordinal++
 	}
-	return fmt.Errorf("read request %x: it has %d spans, not the %d that were acknowledged", w.request.id, ordinal, w.request.spans)
+	if ordinal < asked.spans {
+		return fmt.Errorf("read request %x: it has %d spans, not the %d that were acknowledged", asked.id, ordinal, asked.spans)
+	}
+	return nil
+}
+
+func notAcknowledged(id span.RequestID) error {
+	return fmt.Errorf("read request %x: it is not what was acknowledged", id)
 }
 
 // metadata is a row as listings show it.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"iter"
 	"log/slog"
-	"math"
 	"net"
 	"sync"
 	"time"
@@ -17,7 +16,6 @@ import (
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/spanlake/spanlake/internal/hot/hotpb"
 	"github.com/spanlake/spanlake/internal/span"
@@ -26,7 +24,7 @@ import (
 const (
 	// chunkBytes is about how much one message of an answer has, far below the 4 MiB that gRPC takes.
 	chunkBytes = 256 << 10
-	// requestBytes bounds what a caller may send: the paths of a Release.
+	// requestBytes bounds what a caller may send: the paths of a Release, the ids of a ReadSpans.
 	requestBytes = 1 << 20
 	// maxCalls bounds what one connection may ask at a time.
 	maxCalls = 64
@@ -41,8 +39,10 @@ const (
 type Served interface {
 	Spans
 	// Encoded yields the spans of a trace, those with spanID unless it is "", in the order in which they were received, as protobuf
-	// TracesData messages with one span each.
+	// TracesData messages with one span each. EncodedGet and EncodedSelect do so for Get and Select.
 	Encoded(ctx context.Context, traceID, spanID string) iter.Seq2[[]byte, error]
+	EncodedGet(ctx context.Context, refs []span.Ref) iter.Seq2[[]byte, error]
+	EncodedSelect(ctx context.Context, f span.Filter) iter.Seq2[[]byte, error]
 }
 
 // Register adds the internal interface to a gRPC server.
@@ -85,95 +85,6 @@ func Serve(ctx context.Context, listener net.Listener, spans Served, logger *slo
 	defer hurry.Stop()
 	server.GracefulStop()
 	return nil
-}
-
-// service translates between Spans and the wire.
-type service struct {
-	hotpb.UnimplementedHotServer
-	spans Served
-}
-
-// ListServices answers Spans.Services.
-func (s *service) ListServices(_ *hotpb.ListServicesRequest, stream grpc.ServerStreamingServer[hotpb.ListServicesResponse]) error {
-	services, err := s.spans.Services(stream.Context())
-	if err != nil {
-		return toStatus(err)
-	}
-	return sendChunks(services, func(one span.Service) int { return len(one.Name) + 40 }, func(part []span.Service) error {
-		return stream.Send(&hotpb.ListServicesResponse{Services: mapAll(part, serviceToWire)})
-	})
-}
-
-// ListRoots answers Spans.Roots.
-func (s *service) ListRoots(r *hotpb.ListRootsRequest, stream grpc.ServerStreamingServer[hotpb.ListRootsResponse]) error {
-	filter, err := filterFromWire(r.GetFilter())
-	if err != nil {
-		return toStatus(err)
-	}
-	limit := int(min(max(r.GetLimit(), math.MinInt32), math.MaxInt32)) // on any system
-	roots, err := s.spans.Roots(stream.Context(), filter, limit)
-	if err != nil {
-		return toStatus(err)
-	}
-	return sendChunks(roots, func(one span.Metadata) int { return len(one.ServiceName) + len(one.Name) + 80 }, func(part []span.Metadata) error {
-		rows := make([]*hotpb.Row, len(part))
-		for i := range part {
-			if rows[i], err = rowToWire(&part[i]); err != nil {
-				return toStatus(err)
-			}
-		}
-		return stream.Send(&hotpb.ListRootsResponse{Rows: rows})
-	})
-}
-
-// GetSpans answers Spans.Trace and Spans.Span.
-func (s *service) GetSpans(r *hotpb.GetSpansRequest, stream grpc.ServerStreamingServer[hotpb.GetSpansResponse]) error {
-	spanID := ""
-	if len(r.GetSpanId()) > 0 {
-		spanID = fmt.Sprintf("%x", r.GetSpanId())
-	}
-	chunks := &spanChunks{send: stream.Send}
-	for data, err := range s.spans.Encoded(stream.Context(), fmt.Sprintf("%x", r.GetTraceId()), spanID) {
-		if err != nil {
-			return toStatus(err)
-		}
-		if err := chunks.add(data); err != nil {
-			return err
-		}
-	}
-	return chunks.flush()
-}
-
-// GetStats answers Spans.Stats.
-func (s *service) GetStats(ctx context.Context, _ *hotpb.GetStatsRequest) (*hotpb.GetStatsResponse, error) {
-	stats, err := s.spans.Stats(ctx)
-	if err != nil {
-		return nil, toStatus(err)
-	}
-	response := &hotpb.GetStatsResponse{Requests: stats.Requests, Spans: stats.Spans, Bytes: stats.Bytes, PublishedSpans: stats.PublishedSpans}
-	if !stats.Oldest.IsZero() {
-		response.Oldest = timestamppb.New(stats.Oldest)
-	}
-	return response, nil
-}
-
-// ListPublished answers Spans.Published.
-func (s *service) ListPublished(_ *hotpb.ListPublishedRequest, stream grpc.ServerStreamingServer[hotpb.ListPublishedResponse]) error {
-	paths, err := s.spans.Published(stream.Context())
-	if err != nil {
-		return toStatus(err)
-	}
-	return sendChunks(paths, func(path string) int { return len(path) + 4 }, func(part []string) error {
-		return stream.Send(&hotpb.ListPublishedResponse{Paths: part})
-	})
-}
-
-// Release answers Spans.Release.
-func (s *service) Release(ctx context.Context, r *hotpb.ReleaseRequest) (*hotpb.ReleaseResponse, error) {
-	if err := s.spans.Release(ctx, r.GetPaths()); err != nil {
-		return nil, toStatus(err)
-	}
-	return &hotpb.ReleaseResponse{}, nil
 }
 
 // sendChunks sends a list in parts of about chunkBytes.

@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/rand"
 	"fmt"
 	"log/slog"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -57,6 +59,9 @@ type Store struct {
 	blocks []block // all but the tail
 	tail   *tail
 	files  []*file // those published first before others
+	// generation is that of span.HotStats: instance is random, and changes counts.
+	instance string
+	changes  int64
 	// expired is how many spans went by a bound.
 	expired int64
 	// told is when it was last logged.
@@ -81,7 +86,7 @@ func NewStore(log Log, opts Options) *Store {
 	opts = opts.orDefaults()
 	return &Store{
 		log: log, opts: opts, logger: opts.Logger, tail: newTail(),
-		releasing: make(chan struct{}, 1), published: make(chan struct{}, 1),
+		releasing: make(chan struct{}, 1), published: make(chan struct{}, 1), instance: rand.Text(),
 	}
 }
 
@@ -115,33 +120,56 @@ func (s *Store) seal() {
 // Publish says that the spans of the requests from first to last are in a file now. They stay until the file is released, by
 // Release or by a bound.
 func (s *Store) Publish(first, last span.RequestID, path string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.assign(first, last, path, s.fileAt(path))
+	select {
+	case s.published <- struct{}{}:
+	default:
+	}
+}
+
+// Assign says that the spans of the requests from first to last will be in a file. It is called when that is durable, before the file can
+// be seen in the lake, so that whoever counts spans here and there can leave out those that are in both (internal/query).
+func (s *Store) Assign(first, last span.RequestID, path string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.assign(first, last, path, nil)
+}
+
+// assign does what Assign says, and what Publish says if there is a published file.
+func (s *Store) assign(first, last span.RequestID, path string, published *file) {
+	known := true
+	edit := func(b *block) {
+		if published != nil {
+			b.file = published
+		}
+		known = known && b.assigned == path
+		b.assigned = path
+	}
 	inRange := func(r *request) bool {
 		return bytes.Compare(first[:], r.id[:]) <= 0 && bytes.Compare(r.id[:], last[:]) <= 0
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	f := s.fileAt(path)
 	if s.tail.count(inRange) > 0 {
 		s.seal()
 	}
 	blocks := make([]block, 0, len(s.blocks)+2)
-	for _, b := range s.blocks {
-		switch b.count(inRange) {
+	for i := range s.blocks {
+		switch b := s.blocks[i]; b.count(inRange) {
 		case 0:
 			blocks = append(blocks, b)
 		case len(b.requests):
-			b.file = f
+			edit(&b)
 			blocks = append(blocks, b)
 		default:
 			in, out := b.split(inRange)
-			in.file = f
+			edit(&in)
 			blocks = append(blocks, in, out)
 		}
 	}
 	s.blocks = blocks
-	select {
-	case s.published <- struct{}{}:
-	default:
+	if !known {
+		s.changes++
 	}
 }
 
@@ -217,9 +245,15 @@ func (s *Store) drop(files []*file) {
 
 // snapshot is what there is in this moment.
 func (s *Store) snapshot() []block {
+	blocks, _ := s.moment()
+	return blocks
+}
+
+// moment is what there is in this moment, and the generation.
+func (s *Store) moment() (blocks []block, generation string) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	blocks := make([]block, len(s.blocks), len(s.blocks)+1)
+	blocks = make([]block, len(s.blocks), len(s.blocks)+1)
 	copy(blocks, s.blocks)
-	return append(blocks, s.tail.block)
+	return append(blocks, s.tail.block), s.instance + "-" + strconv.FormatInt(s.changes, 10)
 }

@@ -73,7 +73,11 @@ func (x *Index) runBatch(ctx context.Context, own []*item) (span.Summary, error)
 	}
 	x.setUnfinishedAside(items)
 	for {
-		result, err := x.transact(ctx, items)
+		var result span.Summary
+		err := x.patiently(ctx, func() (err error) {
+			result, err = x.transact(ctx, items)
+			return err
+		})
 		if err == nil {
 			x.logBatch(items)
 			x.noteDone(items[len(own):])
@@ -288,7 +292,7 @@ const (
 
 	fileServicesSQL = `
 INSERT INTO file_services
-SELECT file_id, service_name, count(*), min(start_time), max(start_time)
+SELECT file_id, service_name, count(*), min(start_time), max(start_time), count(*) FILTER (is_root), count(*) FILTER (status_code = 2)
 FROM span_metadata
 WHERE file_id BETWEEN $1 AND $2
 GROUP BY file_id, service_name`

@@ -15,7 +15,8 @@ import (
 const rememberedSpans = 1_000_000
 
 // Export yields each whole span that f chooses once, file by file. Errors of yield end it. A file that was changed since it was indexed is
-// told as unread; one that the index has and the lake has not is an error that wraps fs.ErrNotExist.
+// read for the spans that the index has of it, and told as unread unless it was only touched; one that the index has and the lake has not is an error that
+// wraps fs.ErrNotExist.
 func (x *Index) Export(ctx context.Context, f span.Filter, cold span.Cold, yield func(span.Span) error) (span.Seen, error) {
 	db, release, err := x.reader()
 	if err != nil {
@@ -42,7 +43,7 @@ func (x *Index) Export(ctx context.Context, f span.Filter, cold span.Cold, yield
 			for _, file := range files {
 				switch {
 				case file.id < 0:
-				case file.duplicates == 0:
+				case file.duplicates == 0 && !x.hasChanged(file):
 					alone = append(alone, file)
 				default:
 					// Which rows are the file's own is only known at this moment.
@@ -126,9 +127,8 @@ func (e *exporter) files(ctx context.Context, files []*candidate, p *part) error
 
 // file yields the chosen spans of one file.
 func (e *exporter) file(ctx context.Context, w *wholeFile, file *candidate, p *part) error {
-	if file.id >= 0 && file.changed(w) {
-		e.unread++
-		return nil
+	if file.id >= 0 && w.item.file.Size != file.size && (p == nil || p.number == 0) {
+		e.unread++ // it is another one, which may lack spans
 	}
 	for _, rows := range w.portions(file.chosenGroups(w)) {
 		c := w.chosen(e.filter, rows)
@@ -211,6 +211,13 @@ func (e *exporter) sharing(ctx context.Context, s *snapshot, file *candidate) er
 		}
 	}
 	return nil
+}
+
+// hasChanged tells whether a file is not as it was when it was indexed. Whoever touches it does not change its spans: until it is indexed
+// anew, those are exported that the index has of it.
+func (x *Index) hasChanged(file *candidate) bool {
+	now, err := x.stat(&item{file: span.File{Path: file.path}})
+	return err == nil && (now.Size != file.size || now.ModTime.UnixMicro() != file.mtime)
 }
 
 func (e *exporter) identities(ctx context.Context, s *snapshot, query string, args ...any) (map[identityHash]struct{}, error) {

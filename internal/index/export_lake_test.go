@@ -71,15 +71,20 @@ func TestExportEndsWithTheErrorOfWhoeverTakesTheSpans(t *testing.T) {
 	}
 }
 
-// A file that left the lake with the index knowing is passed over; one that the index still has is an error; one that has changed is unread.
+// A file that left the lake with the index knowing is passed over; one that the index still has is an error; of one that
+// has changed the spans are read that the index has, and it is told, unless it was only touched.
 func TestExportOfFilesThatHaveGone(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	f.lake.Spans(t, "a.parquet", testkit.Spans(1, 5)...)
 	f.lake.Spans(t, "b.parquet", testkit.Spans(100, 3)...)
 	f.sync()
+	testkit.Touch(t, f.lake.Path("b.parquet"))
+	if spans, seen, err := f.exported(span.Filter{}, span.Cold{}); err != nil || len(spans) != 8 || seen.Unread != 0 {
+		t.Errorf("with a file that was touched: %d spans, %+v, %v", len(spans), seen, err)
+	}
 	f.lake.Spans(t, "b.parquet", testkit.Spans(100, 4)...)
-	if spans, seen, err := f.exported(span.Filter{}, span.Cold{}); err != nil || len(spans) != 5 || seen.Unread != 1 {
+	if spans, seen, err := f.exported(span.Filter{}, span.Cold{}); err != nil || len(spans) != 8 || seen.Unread != 1 {
 		t.Errorf("with a changed file: %d spans, %+v, %v", len(spans), seen, err)
 	}
 	f.lake.Remove(t, "b.parquet")
@@ -106,9 +111,9 @@ func TestExportOfFilesThatHaveGone(t *testing.T) {
 // A file whose row groups are large is read in parts.
 func TestPortionsAreOfAboutOneSize(t *testing.T) {
 	t.Parallel()
-	w := &wholeFile{shape: &shape{groups: []groupShape{
-		{rows: 10, bytes: portionBytes / 3}, {rows: 20, bytes: portionBytes / 3}, {rows: 30, bytes: portionBytes / 2}, {rows: 0},
-		{rows: 100, bytes: 4 * portionBytes}, {rows: 5, bytes: 1},
+	w := &wholeFile{index: &Index{opts: Options{Memory: 1 << 30}}, shape: &shape{groups: []groupShape{
+		{rows: 10, bytes: maxPortionBytes / 3}, {rows: 20, bytes: maxPortionBytes / 3}, {rows: 30, bytes: maxPortionBytes / 2}, {rows: 0},
+		{rows: 100, bytes: 4 * maxPortionBytes}, {rows: 5, bytes: 1},
 	}}}
 	got := w.portions(func(int) bool { return true })
 	want := []portion{{first: 0, end: 30}, {first: 30, end: 60}, {first: 60, end: 85}, {first: 85, end: 110}, {first: 110, end: 135}, {first: 135, end: 160}, {first: 160, end: 165}}

@@ -141,7 +141,7 @@ func (x inspector) inspectFooters(ctx context.Context, items []*item) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, x.index.opts.Limits.Time)
 	defer cancel()
-	if err := x.readFooters(ctx, items); err != nil {
+	if err := x.index.patiently(ctx, func() error { return x.readFooters(ctx, items) }); err != nil {
 		return errors.Join(err, ctx.Err()) // DuckDB only says that it was interrupted
 	}
 	return nil

@@ -256,8 +256,8 @@ const attributesSQL = `SELECT trace_id, epoch_us(start_time), attributes, resour
 // read looks through a portion of a file. What is read in SQL beside the metadata is only what saves the reading of the rest.
 func (m *matching) read(ctx context.Context, db *sql.DB, w *wholeFile, p portion) error {
 	c := w.chosen(m.filter, p)
-	query := fmt.Sprintf(attributesSQL, w.layout.selectSQL(1, w.text("attributes"), w.text("resource_attributes")), c.where()) //nolint:gosec // made of constants
-	rows, err := db.QueryContext(ctx, query, c.args...)
+	query := fmt.Sprintf(attributesSQL, w.layout.selectSQL(1, w.text("attributes"), w.text("resource_attributes")), c.where())
+	rows, err := w.query(ctx, db, query, c.args)
 	if err != nil {
 		return w.explain(ctx, err)
 	}

@@ -2,8 +2,11 @@ package index
 
 import "slices"
 
-// portionBytes is about how large rows, uncompressed, are that one statement reads: a result is in memory as a whole.
-const portionBytes = 16 << 20
+// maxPortionBytes is about how large rows, uncompressed, are that one statement reads: a result is in memory as a whole.
+const maxPortionBytes = 16 << 20
+
+// portionBytes is maxPortionBytes, or less if DuckDB may not have as much for several questions at once.
+func (x *Index) portionBytes() int64 { return min(maxPortionBytes, max(x.opts.Memory/8, 1<<20)) }
 
 // portion is a range of rows of a file: first <= number < end. all is all of a file whose rows cannot be told apart.
 type portion struct {
@@ -16,6 +19,7 @@ func (w *wholeFile) portions(chosen func(group int) bool) []portion {
 	if w.layout.shadowed {
 		return []portion{{all: true}}
 	}
+	portionBytes := w.index.portionBytes()
 	var all []portion
 	number, bytes := int64(0), int64(0)
 	for i, g := range w.groups {
@@ -30,7 +34,7 @@ func (w *wholeFile) portions(chosen func(group int) bool) []portion {
 		}
 		step := g.rows
 		if g.bytes > portionBytes {
-			step = max(1, int64(float64(g.rows)/float64(g.bytes)*portionBytes))
+			step = max(1, int64(float64(g.rows)/float64(g.bytes)*float64(portionBytes)))
 		}
 		for ; first < number; first += step {
 			all = append(all, portion{first: first, end: min(first+step, number)})

@@ -14,7 +14,7 @@ import (
 const (
 	day = 24 * time.Hour
 	// maxCounted bounds what one answer counts apart: services, names, steps and, if durations are asked for, buckets of them.
-	maxCounted = 200_000
+	maxCounted = 500_000
 )
 
 // Counts counts the spans of the index and of pending files; a span of a pending file that repeats another one is counted once more until

@@ -109,13 +109,24 @@ func distinctRows(rows []span.Row) []span.Row {
 }
 
 const (
-	// The first window of a listing has about so many spans for each row that is asked for, and at least leastWindow: a window of less than
-	// a row group of DuckDB is hardly faster.
+	// The first window of a listing has about so many spans for each row that is asked for, if only some of them are chosen.
 	spansPerRow = 20
-	leastWindow = 1000
 	// Each window has from twice to sixteen times as many spans as the one before, as many as the rows that are still wanted seem to need.
 	leastGrowth, blindGrowth, mostGrowth = 2, 8, 16
 )
+
+// firstWindow is about how many spans the first window has, of those that windows counts.
+func (p *page) firstWindow(limit int) int64 {
+	f := p.filter
+	counted := f.StatusCode == nil || *f.StatusCode == span.StatusError && !p.rootsOnly
+	if f.ServiceName == "" {
+		counted = f.StatusCode == nil && !p.rootsOnly
+	}
+	if counted && f.Name == "" && f.MinDuration == 0 && f.MaxDuration == 0 && f.Kind == nil {
+		return int64(limit) + int64(limit)/2 // nearly all of them are chosen
+	}
+	return int64(limit) * spansPerRow
+}
 
 // listIndexed lists spans of the index. DuckDB reads the spans of a time from the oldest on, all of them, so it is asked for one window of
 // time after the other, back from the newest, each larger than the one before.
@@ -125,9 +136,10 @@ func (s *snapshot) listIndexed(ctx context.Context, p page, limit int) ([]span.R
 			p.filter.Until = past
 		}
 	}
-	w := windows{snapshot: s, service: p.filter.ServiceName, from: p.filter.From, until: p.filter.Until, least: 1}
+	w := windows{snapshot: s, service: p.filter.ServiceName, rootsOnly: p.rootsOnly, from: p.filter.From, until: p.filter.Until, least: 1}
+	w.errorsOnly = p.filter.StatusCode != nil && *p.filter.StatusCode == span.StatusError
 	var rows []span.Row
-	for want := max(int64(limit)*spansPerRow, leastWindow); ; {
+	for want := p.firstWindow(limit); ; {
 		from, until, more, err := w.next(ctx, want)
 		if err != nil {
 			return nil, err
@@ -152,30 +164,35 @@ func (s *snapshot) listIndexed(ctx context.Context, p page, limit int) ([]span.R
 	}
 }
 
-// windows cuts the time before the end of a range by what the registry says of files. That no span is passed over does not depend on it:
-// each window begins where the next one ends.
+// windows cuts the time before the end of a range by what the registry says of files. Each window begins where the next one ends, so no span
+// is passed over, whatever was guessed.
 type windows struct {
 	snapshot *snapshot
-	service  string
+	// service is "" for all. Files that have no such spans are left out.
+	service               string
+	rootsOnly, errorsOnly bool
 	// from and until are what is left of the range.
 	from, until time.Time
 	// least is of how many files the next window is at least.
 	least int
-	// ends are when the last spans of the next files start, the newest first, with how many spans they have.
+	// ends are when the last spans of the next files start, the newest first, with how many such spans they have.
 	ends []fileEnd
-	// last is the end of the last file that was read into ends, batch how many are read next.
-	last  time.Time
+	// last is the last file that was read into ends, batch how many are read next.
+	last  fileEnd
 	batch int
+	// earliest is when the first span of the files before ends starts.
+	earliest time.Time
 	// none: no file has such spans at all, read: all files were read into ends.
 	none, read bool
 }
 
 type fileEnd struct {
-	last  time.Time
-	spans int64
+	id          int32
+	first, last time.Time
+	spans       int64
 }
 
-// next is the next window, of about so many spans of the service. more tells whether there is another one.
+// next is the next window, of about so many spans. more tells whether there is another one.
 func (w *windows) next(ctx context.Context, spans int64) (from, until time.Time, more bool, err error) {
 	until = w.until
 	counted, files := int64(0), 0
@@ -185,7 +202,7 @@ func (w *windows) next(ctx context.Context, spans int64) (from, until time.Time,
 				return from, until, false, err
 			}
 			if len(w.ends) == 0 {
-				return w.from, until, false, nil
+				return lastTime(w.from, w.earliest), until, false, nil
 			}
 		}
 		next := w.ends[0]
@@ -200,30 +217,50 @@ func (w *windows) next(ctx context.Context, spans int64) (from, until time.Time,
 			return cut, until, true, nil
 		}
 		counted, files, w.ends = counted+next.spans, files+1, w.ends[1:]
+		w.earliest = firstTime(w.earliest, next.first)
 	}
 }
 
 const (
-	// endsSQL has the columns, the table, the conditions and the limit.
-	endsSQL = `SELECT max_time, %s FROM %s%s ORDER BY max_time DESC LIMIT %d`
+	// endsSQL has the column of counts, the conditions and the limit.
+	endsSQL = `
+SELECT file_id, min_time, max_time, %s
+FROM file_services%s
+ORDER BY max_time DESC, file_id
+LIMIT %d`
+
+	// allEndsSQL is for all services: of what files there are few beside their services.
+	allEndsSQL = `
+SELECT file_id, min_time, max_time, %s
+FROM parquet_files%s
+ORDER BY max_time DESC, file_id
+LIMIT %d`
+
 	// endsBatch is how many files are looked at first, each time four times as many.
 	endsBatch = 256
 )
 
-// readEnds reads the ends of the next files that have spans in the range. Files that end in the same moment as the last one before are
-// left out: how many they are is only for guessing.
+// readEnds reads the ends of the next files that have spans in the range.
 func (w *windows) readEnds(ctx context.Context) error {
 	if w.read {
 		return nil
 	}
-	table, count := "parquet_files", "row_count"
+	query, count := allEndsSQL, "row_count"
 	var c conditions
 	if w.service != "" {
-		table, count = "file_services", "span_count"
+		query, count = endsSQL, "span_count"
 		c.and("service_name = %s", w.service)
+		if w.errorsOnly {
+			count = "error_count"
+			c.and("error_count > 0")
+		}
+		if w.rootsOnly {
+			count = "root_count"
+			c.and("root_count > 0")
+		}
 	}
 	if !w.until.IsZero() {
-		c.and("min_time < %s", w.until)
+		c.and("min_time < %s", inMicros(w.until))
 	}
 	if !w.from.IsZero() {
 		c.and("max_time >= %s", inMicros(w.from))
@@ -234,12 +271,13 @@ func (w *windows) readEnds(ctx context.Context) error {
 		c.and("max_time IS NOT NULL")
 	} else {
 		w.batch *= 4
-		c.and("max_time < %s", w.last)
+		c.and("max_time <= %s", w.last.last)
+		c.and("(max_time < %s OR file_id > %s)", w.last.last, w.last.id)
 	}
-	err := w.snapshot.each(ctx, fmt.Sprintf(endsSQL, count, table, c.where(), w.batch), func(scan func(...any) error) error {
+	err := w.snapshot.each(ctx, fmt.Sprintf(query, count, c.where(), w.batch), func(scan func(...any) error) error {
 		var end fileEnd
-		err := scan(&end.last, &end.spans)
-		w.ends, w.last = append(w.ends, end), end.last
+		err := scan(&end.id, &end.first, &end.last, &end.spans)
+		w.ends, w.last = append(w.ends, end), end
 		return err
 	}, c.args...)
 	w.none = first && len(w.ends) == 0

@@ -71,6 +71,11 @@ func metadataOf(s *span.Span) span.Metadata {
 // newWorld makes files of random spans, some of which repeat others, also those in other files.
 func newWorld(t *testing.T, seed, number uint64) *world {
 	t.Helper()
+	return newWorldOf(t, seed, number, true)
+}
+
+func newWorldOf(t *testing.T, seed, number uint64, repeats bool) *world {
+	t.Helper()
 	w := &world{fixture: newFixture(t, batchSize(3)), random: rand.New(rand.NewPCG(seed, number))}
 	seen := make(map[span.Identity]bool)
 	var all []span.Span
@@ -82,6 +87,10 @@ func newWorld(t *testing.T, seed, number uint64) *world {
 				spans[j] = all[w.random.IntN(len(all))]
 			}
 			m := metadataOf(&spans[j])
+			for !repeats && seen[m.Identity()] {
+				spans[j] = w.anySpan()
+				m = metadataOf(&spans[j])
+			}
 			if !seen[m.Identity()] {
 				seen[m.Identity()] = true
 				w.spans = append(w.spans, m)
@@ -189,5 +198,71 @@ func TestListsHaveWhatAPlainLookFinds(t *testing.T) {
 				compareRows(r, "List()", got, want)
 			})
 		})
+	}
+}
+
+// Between files may be years, and one of many files may have the only span that is asked for: no window passes over it.
+func TestFilesThatAreYearsApart(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, batchSize(100))
+	year := func(i int) time.Time { return time.Date(1990+3*i, 1, 1, 0, 0, 0, 0, time.UTC) }
+	const files, same = 14, 30
+	for i := range files {
+		spans := make([]span.Span, 0, same+2)
+		for j := range same {
+			// All of them start in the same microsecond.
+			spans = append(spans, testkit.Span(100*i+j, j, parent("00000000000000ff"), func(s *span.Span) { s.StartTime, s.EndTime = year(i), year(i) }))
+		}
+		if i%4 == 1 {
+			spans = append(spans,
+				testkit.Span(100*i, 1000, func(s *span.Span) {
+					s.StartTime, s.ServiceName, s.StatusCode = year(i).AddDate(0, 1, 0), "rare", span.StatusError
+				}),
+				testkit.Span(100*i, 1001, parent("00000000000000ff"), func(s *span.Span) { s.StartTime, s.ServiceName = year(i+1), "rare" }))
+		}
+		f.lake.Spans(t, fmt.Sprintf("%02d.parquet", i), spans...)
+	}
+	f.sync()
+	failed := span.StatusError
+	for name, tc := range map[string]struct {
+		filter    span.Filter
+		rootsOnly bool
+		want      int
+	}{
+		"all":                           {span.Filter{}, false, files*same + 2*4},
+		"all roots":                     {span.Filter{}, true, 4},
+		"a service":                     {span.Filter{ServiceName: "svc"}, false, files * same},
+		"roots of a service":            {span.Filter{ServiceName: "rare"}, true, 4},
+		"a service without roots":       {span.Filter{ServiceName: "svc"}, true, 0},
+		"what failed":                   {span.Filter{ServiceName: "rare", StatusCode: &failed}, false, 4},
+		"roots that failed":             {span.Filter{ServiceName: "rare", StatusCode: &failed}, true, 4},
+		"until a year":                  {span.Filter{ServiceName: "rare", Until: year(6)}, true, 2},
+		"from a year":                   {span.Filter{ServiceName: "rare", From: year(6)}, true, 2},
+		"a time between files":          {span.Filter{From: year(3).AddDate(0, 6, 0), Until: year(3).AddDate(1, 0, 0)}, false, 0},
+		"the same time":                 {span.Filter{From: year(3), Until: year(3).Add(time.Microsecond)}, false, same},
+		"a name that only the last has": {span.Filter{Name: "op", Until: year(0).AddDate(1, 0, 0)}, false, same},
+	} {
+		for _, limit := range []int{1, 3, 29, 30, 1000} {
+			seen := make(map[span.Identity]bool)
+			var after span.Key
+			for more := true; more; {
+				rows, _, err := f.List(t.Context(), tc.filter, tc.rootsOnly, after, limit, span.Cold{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				for i := range rows {
+					if seen[rows[i].Identity()] || !after.IsZero() && rows[i].Key().Compare(after) <= 0 {
+						t.Fatalf("%s by %d: %+v comes after %+v", name, limit, rows[i], after)
+					}
+					seen[rows[i].Identity()] = true
+				}
+				if more = len(rows) >= limit; more {
+					after = rows[len(rows)-1].Key()
+				}
+			}
+			if len(seen) != tc.want {
+				t.Errorf("%s by %d: %d spans, want %d", name, limit, len(seen), tc.want)
+			}
+		}
 	}
 }

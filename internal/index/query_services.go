@@ -100,6 +100,7 @@ LIMIT %d`
 func (x *Index) Operations(ctx context.Context, service string) ([]span.Operation, error) {
 	var all []span.Operation
 	_, err := x.answer(ctx, "list operations", span.Cold{}, func(s *snapshot) error {
+		all = nil // it may be called again
 		w := windows{snapshot: s, service: service, least: 1}
 		from, _, _, err := w.next(ctx, operationSpans)
 		if err != nil || w.none {
@@ -157,6 +158,7 @@ func (x *Index) Dependencies(ctx context.Context, from, until time.Time) ([]span
 	c.between(from, until)
 	var all []span.Dependency
 	_, err := x.answer(ctx, "find dependencies", span.Cold{}, func(s *snapshot) error {
+		all = nil // it may be called again
 		return s.each(ctx, fmt.Sprintf(dependenciesSQL, children, c.where()), func(scan func(...any) error) error {
 			var d span.Dependency
 			err := scan(&d.Parent, &d.Child, &d.Calls)

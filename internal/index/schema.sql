@@ -49,7 +49,9 @@ CREATE TABLE file_services (
     service_name VARCHAR NOT NULL,
     span_count   BIGINT NOT NULL,
     min_time     TIMESTAMPTZ NOT NULL,
-    max_time     TIMESTAMPTZ NOT NULL
+    max_time     TIMESTAMPTZ NOT NULL,
+    root_count   BIGINT NOT NULL,
+    error_count  BIGINT NOT NULL
 );
 
 CREATE TABLE failed_parquet_files (

@@ -131,7 +131,7 @@ func (x *Index) open(ctx context.Context, db *sql.DB, paths []string, failed fun
 	}
 	defer func() { _ = conn.Close() }() // gives it back to the pool
 	for some := range slices.Chunk(fresh, shapesAtOnce) {
-		if err := x.readShapes(ctx, conn, some); err == nil {
+		if err := x.patiently(ctx, func() error { return x.readShapes(ctx, conn, some) }); err == nil {
 			continue
 		}
 		// One of them is bad: which one?

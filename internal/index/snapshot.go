@@ -33,8 +33,8 @@ type snapshot struct {
 	seen    span.Seen
 }
 
-// answer calls read with a snapshot. If a pending file turns out to be bad, read is called again with one that is without it, and has
-// to begin anew; such a file is told as unread. read must neither keep the snapshot nor call methods of the index that read.
+// answer calls read with a snapshot. If there was no memory left, or a pending file turns out to be bad, read is called again, and has to begin
+// anew, in the latter case with a snapshot that is without the file; such a file is told as unread. read must neither keep the snapshot nor call methods of the index that read.
 //
 // An error of read that is not DuckDB's ends it at once.
 func (x *Index) answer(ctx context.Context, what string, cold span.Cold, read func(*snapshot) error) (span.Seen, error) {
@@ -50,15 +50,20 @@ func (x *Index) answer(ctx context.Context, what string, cold span.Cold, read fu
 	defer func() { _ = conn.Close() }() // gives it back to the pool
 	left := int64(0)                    // files that were given up
 	for {
-		s, err := x.snapshot(ctx, conn, cold)
-		if err != nil {
-			return span.Seen{}, fmt.Errorf("%s: %w", what, explain(ctx, err))
-		}
-		err = read(s)
-		s.close()
+		var s *snapshot
+		err := x.patiently(ctx, func() (err error) {
+			if s, err = x.snapshot(ctx, conn, cold); err != nil {
+				return err
+			}
+			defer s.close()
+			return read(s)
+		})
 		if err == nil {
 			s.seen.Unread += left
 			return s.seen, nil
+		}
+		if s == nil {
+			return span.Seen{}, fmt.Errorf("%s: %w", what, explain(ctx, err))
 		}
 		var duck *duckdb.Error
 		if len(s.pending) == 0 || ctx.Err() != nil || !errors.As(err, &duck) {

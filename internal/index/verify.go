@@ -386,13 +386,15 @@ WHERE p.file_id IS NULL OR p.row_count <> coalesce(s.spans, 0) + p.duplicate_cou
 	fileServicesCheckSQL = `
 SELECT coalesce((SELECT file_path FROM parquet_files p WHERE p.file_id = coalesce(s.file_id, f.file_id)), 'unregistered file')
        || ', ' || coalesce(s.service_name, f.service_name),
-       'has ' || coalesce(s.n, 0) || ' spans from ' || coalesce(s.first::VARCHAR, '-') || ' to ' || coalesce(s.last::VARCHAR, '-')
-       || ', file_services says ' || coalesce(f.span_count, 0) || ' from ' || coalesce(f.min_time::VARCHAR, '-')
-       || ' to ' || coalesce(f.max_time::VARCHAR, '-')
-FROM (SELECT file_id, service_name, count(*) AS n, min(start_time) AS first, max(start_time) AS last
+       'has ' || coalesce(s.n, 0) || ' spans, ' || coalesce(s.roots, 0) || ' roots, ' || coalesce(s.errors, 0) || ' errors, from '
+       || coalesce(s.first::VARCHAR, '-') || ' to ' || coalesce(s.last::VARCHAR, '-')
+       || ', file_services says ' || coalesce(f.span_count, 0) || ', ' || coalesce(f.root_count, 0) || ', ' || coalesce(f.error_count, 0)
+       || ' from ' || coalesce(f.min_time::VARCHAR, '-') || ' to ' || coalesce(f.max_time::VARCHAR, '-')
+FROM (SELECT file_id, service_name, count(*) AS n, min(start_time) AS first, max(start_time) AS last,
+             count(*) FILTER (is_root) AS roots, count(*) FILTER (status_code = 2) AS errors
       FROM span_metadata GROUP BY file_id, service_name) s
 FULL JOIN file_services f ON f.file_id = s.file_id AND f.service_name = s.service_name
-WHERE (s.n, s.first, s.last) IS DISTINCT FROM (f.span_count, f.min_time, f.max_time)`
+WHERE (s.n, s.first, s.last, s.roots, s.errors) IS DISTINCT FROM (f.span_count, f.min_time, f.max_time, f.root_count, f.error_count)`
 
 	servicesCheckSQL = `
 SELECT coalesce(s.service_name, c.service_name),

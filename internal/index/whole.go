@@ -14,8 +14,8 @@ import (
 )
 
 const (
-	// directBytes is how large row groups, uncompressed, may be that one statement reads spans from: a result is in memory as a whole.
-	directBytes = 48 << 20
+	// maxDirectBytes is how large row groups, uncompressed, may be that one statement reads spans from: a result is in memory as a whole.
+	maxDirectBytes = 48 << 20
 	// listedValues is how many values stand in a statement one by one. More are joined with.
 	listedValues = 50
 	// apart is how many traces one statement looks for one by one. An equality lets DuckDB skip pages of a row group, which a list of values
@@ -84,6 +84,9 @@ func (x *Index) whole(ctx context.Context, paths []string, wanted func(path stri
 	return r.spans, false, r.gone
 }
 
+// directBytes is maxDirectBytes, or less if DuckDB may not have as much.
+func (x *Index) directBytes() int64 { return min(maxDirectBytes, x.opts.Memory/2) }
+
 // errFull ends reading.
 var errFull = errors.New("the answer is as large as it may be")
 
@@ -113,14 +116,14 @@ func (r *wholeReader) file(ctx context.Context, w *wholeFile, want *wantedSpans)
 	traces := slices.Compact(slices.Sorted(slices.Values(want.traces)))
 	groups, bytes := w.touched(traces)
 	switch {
-	case bytes <= directBytes && len(traces) <= groups*tracesInGroup:
+	case bytes <= w.index.directBytes() && len(traces) <= groups*tracesInGroup:
 		for some := range slices.Chunk(traces, apart) {
 			if err := r.apart(ctx, w, some, want); err != nil {
 				return err
 			}
 		}
 		return nil
-	case bytes <= directBytes:
+	case bytes <= w.index.directBytes():
 		return r.read(ctx, w, want, w.allOf(traces, want))
 	case len(traces) > 1 && w.sorted():
 		for len(traces) > 0 {
@@ -162,7 +165,7 @@ func (w *wholeFile) sorted() bool {
 func (w *wholeFile) fitting(traces []string) int {
 	return max(1, sort.Search(len(traces), func(n int) bool {
 		_, bytes := w.touched(traces[:n+1])
-		return bytes > directBytes
+		return bytes > w.index.directBytes()
 	}))
 }
 
@@ -269,8 +272,8 @@ func (w *wholeFile) rowsWithin(ctx context.Context, db *sql.DB, c conditions, ro
 			lengths = append(lengths, column.length(w.shape))
 		}
 	}
-	query := fmt.Sprintf(rowsWithinSQL, w.layout.selectSQL(1, strings.Join(lengths, " + ")+" AS bytes"), c.where()) //nolint:gosec // made of constants
-	rows, err := db.QueryContext(ctx, query, c.args...)
+	query := fmt.Sprintf(rowsWithinSQL, w.layout.selectSQL(1, strings.Join(lengths, " + ")+" AS bytes"), c.where())
+	rows, err := w.query(ctx, db, query, c.args)
 	if err != nil {
 		return nil, false, w.explain(ctx, err)
 	}

@@ -222,9 +222,18 @@ func (w *wholeScanner) bytes() int64 {
 	return int64(n)
 }
 
+// query runs a query on the file, whose result is in memory as a whole when it returns.
+func (w *wholeFile) query(ctx context.Context, db *sql.DB, query string, args []any) (rows *sql.Rows, err error) {
+	err = w.index.patiently(ctx, func() error {
+		rows, err = db.QueryContext(ctx, query, args...)
+		return err
+	})
+	return rows, err
+}
+
 // read calls each for the rows of a wholeSQL, after each was scanned. Errors but those of each name the file.
 func (w *wholeFile) read(ctx context.Context, db *sql.DB, query string, args []any, each func(*wholeScanner) error) error {
-	rows, err := db.QueryContext(ctx, query, args...)
+	rows, err := w.query(ctx, db, query, args)
 	if err != nil {
 		return w.explain(ctx, err)
 	}

@@ -282,7 +282,7 @@ func TestWholeSpansAreBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := range files[0].groups {
-		files[0].groups[i].bytes = directBytes + 1
+		files[0].groups[i].bytes = maxDirectBytes + 1
 	}
 	want := &wantedSpans{traces: []string{testkit.TraceID(0), testkit.TraceID(1)}}
 	for _, room := range []int64{105_000, plenty} {

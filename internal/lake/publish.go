@@ -108,12 +108,10 @@ func (w *Writer) makeDurableDir(dir string) error {
 		return err
 	}
 	// From the month up to the folder that held, before, what there was of the root.
-	for parent := filepath.Dir(dir); ; parent = filepath.Dir(parent) {
+	for parent := dir; parent != top; {
+		parent = filepath.Dir(parent)
 		if err := syncDir(parent); err != nil {
 			return err
-		}
-		if parent == top {
-			break
 		}
 	}
 	w.durableDir = dir

@@ -64,6 +64,18 @@ func TestTheFolderOfTheLakeIsMadeWithItsParents(t *testing.T) {
 	}
 }
 
+// A file may be in the root itself, whether or not that is there already.
+func TestAFileInTheRoot(t *testing.T) {
+	for _, root := range []string{t.TempDir(), filepath.Join(t.TempDir(), "new", "lake")} {
+		if _, err := newWriter(t, root).Write("a.parquet", makeSpans(1, 1)); err != nil {
+			t.Fatal(err)
+		}
+		if files := filesIn(t, root); !slices.Equal(files, []string{"a.parquet"}) {
+			t.Errorf("the lake holds %v", files)
+		}
+	}
+}
+
 func TestAFileIsNeverOverwritten(t *testing.T) {
 	for name, existing := range map[string]string{
 		"a published file":                        testFile,

@@ -110,6 +110,7 @@ func TestSchemaIsTheContractOfTheLake(t *testing.T) {
 		{Name: "resource_schema_url", Type: arrow.BinaryTypes.String, Nullable: true},
 		{Name: "resource_dropped_attributes_count", Type: arrow.PrimitiveTypes.Int64, Nullable: true},
 		{Name: "otlp", Type: arrow.BinaryTypes.Binary, Nullable: true},
+		{Name: "start_time_remainder", Type: arrow.PrimitiveTypes.Int64, Nullable: true},
 	}
 	got := readTable(t, root, path).Schema().Fields()
 	if !slices.EqualFunc(got, want, func(a, b arrow.Field) bool {

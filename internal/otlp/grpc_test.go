@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -19,11 +18,9 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/mem"
-	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protowire"
 
-	"github.com/spanlake/spanlake/internal/apikey"
 	"github.com/spanlake/spanlake/internal/otlpwire"
 	"github.com/spanlake/spanlake/internal/span"
 )
@@ -277,79 +274,6 @@ func TestMessagesThatBreakTheProtocol(t *testing.T) {
 		}
 	})
 }
-
-func TestKeysOverGRPC(t *testing.T) {
-	const key = "sl_correcthorsebatterystaple"
-	r := start(t, func(o *Options) { o.Keys = oneKey(key) })
-	conn := r.dial(t)
-	for name, tc := range map[string]struct {
-		headers []string
-		want    codes.Code
-	}{
-		"no key":                 {nil, codes.Unauthenticated},
-		"bearer":                 {[]string{"authorization", "Bearer " + key}, codes.OK},
-		"bearer in other letter": {[]string{"Authorization", "bearer " + key}, codes.OK},
-		"own header":             {[]string{"x-junjo-api-key", key}, codes.OK},
-		"wrong, and right":       {[]string{"authorization", "Bearer wrong", "x-junjo-api-key", key}, codes.OK},
-		"wrong":                  {[]string{"authorization", "Bearer " + key + "x"}, codes.Unauthenticated},
-		"another scheme":         {[]string{"authorization", "Basic " + key}, codes.Unauthenticated},
-		"no scheme":              {[]string{"authorization", key}, codes.Unauthenticated},
-		"a dictionary": {slices.Concat(slices.Repeat([]string{"x-junjo-api-key", "guess"}, 10), []string{"x-junjo-api-key", key}),
-			codes.Unauthenticated},
-	} {
-		t.Run(name, func(t *testing.T) {
-			ctx := metadata.AppendToOutgoingContext(t.Context(), tc.headers...)
-			_, err := ptraceotlp.NewGRPCClient(conn).Export(ctx, spansOf(1))
-			if status.Code(err) != tc.want {
-				t.Errorf("got %v, want %v", err, tc.want)
-			}
-			if err != nil && strings.Contains(err.Error(), key) {
-				t.Errorf("the error has the key: %v", err)
-			}
-		})
-	}
-	// Before anything of the body: this call never sends one.
-	if err := rawCall(t, r, "", nil, true); status.Code(err) != codes.Unauthenticated {
-		t.Errorf("without a body: %v", err)
-	}
-	if strings.Contains(r.logged.String(), key) {
-		t.Error("the key is logged")
-	}
-}
-
-// TestRevokingAKey is about the keys of a file, which a command changes while the server runs.
-func TestRevokingAKey(t *testing.T) {
-	keys, err := apikey.New(filepath.Join(t.TempDir(), "keys.json"), nil, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	key, err := keys.Create("ci")
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := start(t, func(o *Options) { o.Keys = keys })
-	client := ptraceotlp.NewGRPCClient(r.dial(t))
-	export := func() error {
-		_, err := client.Export(metadata.AppendToOutgoingContext(t.Context(), "x-junjo-api-key", key), spansOf(1))
-		return err
-	}
-	if err := export(); err != nil {
-		t.Fatal(err)
-	}
-	if err := keys.Revoke("ci"); err != nil {
-		t.Fatal(err)
-	}
-	if err := export(); status.Code(err) != codes.Unauthenticated || strings.Contains(err.Error(), key) || strings.Contains(r.logged.String(), key) {
-		t.Errorf("got %v, want UNAUTHENTICATED, without the key", err)
-	}
-}
-
-// oneKey is a set of keys that has one.
-type oneKey string
-
-func (k oneKey) Required() bool { return k != "" }
-
-func (k oneKey) Verify(key string) (string, bool) { return "ci", key == string(k) }
 
 // TestShutdown ends a server while one request is being received and another stored.
 func TestShutdown(t *testing.T) {

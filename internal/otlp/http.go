@@ -18,6 +18,8 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/spanlake/spanlake/internal/apikey"
 )
 
 const (
@@ -52,9 +54,9 @@ func (s *Server) newHTTP(ctx context.Context) (*http.Server, error) {
 	config.Keepalive = configoptional.Some(confighttp.KeepaliveServerConfig{IdleTimeout: idleTime})
 	if len(s.options.CORSOrigins) > 0 {
 		config.CORS = configoptional.Some(confighttp.CORSConfig{AllowedOrigins: s.options.CORSOrigins, MaxAge: corsAge,
-			AllowedHeaders: []string{bearerHeader, keyHeader, "content-type", "content-encoding"}})
+			AllowedHeaders: []string{apikey.BearerHeader, apikey.KeyHeader, "content-type", "content-encoding"}})
 	}
-	server, err := config.ToServer(ctx, extensions, telemetry(), http.HandlerFunc(s.serveHTTP), confighttp.WithErrorHandler(writeUnauthenticated))
+	server, err := config.ToServer(ctx, extensions, telemetry(), http.HandlerFunc(s.serveHTTP), confighttp.WithErrorHandler(s.refuseKey))
 	if err != nil {
 		return nil, fmt.Errorf("OTLP over HTTP: %w", err)
 	}
@@ -232,11 +234,17 @@ func linger(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// writeUnauthenticated is the answer of the Collector's server when the authenticator refuses.
-func writeUnauthenticated(w http.ResponseWriter, r *http.Request, _ string, code int) {
-	w.Header().Set("WWW-Authenticate", `Bearer realm="spanlake"`)
-	writeStatus(w, r, code, &spb.Status{Code: int32(codes.Unauthenticated), Message: "an API key is needed that this server accepts: send the header \"" +
-		bearerHeader + ": Bearer KEY\" or \"" + keyHeader + ": KEY\""})
+// refuseKey is the answer of the Collector's server when the authenticator refuses, of which it passes on a text only: so the
+// key is looked at again for the rest. It is not counted again.
+func (s *Server) refuseKey(w http.ResponseWriter, r *http.Request, _ string, _ int) {
+	refused := s.checkKey(r.Header)
+	if refused == nil { // it has become good in between, but its request is lost
+		refused = errUnauthenticated(apikey.ErrUnknown)
+	}
+	if refused.http == http.StatusUnauthorized {
+		w.Header().Set("WWW-Authenticate", `Bearer realm="spanlake"`)
+	}
+	writeStatus(w, r, refused.http, refused.status())
 }
 
 func write(w http.ResponseWriter, media string, code int, body []byte) {

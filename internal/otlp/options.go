@@ -14,6 +14,7 @@ import (
 	"go.opentelemetry.io/collector/config/configoptional"
 	"go.opentelemetry.io/collector/config/configtls"
 
+	"github.com/spanlake/spanlake/internal/apikey"
 	"github.com/spanlake/spanlake/internal/otlpwire"
 )
 
@@ -43,7 +44,7 @@ type Options struct {
 	// Insecure listens on any address, also without keys and TLS.
 	Insecure bool
 	// Keys may be nil: then no key is needed.
-	Keys Keys
+	Keys apikey.Verifier
 	// CORSOrigins are the origins whose pages may send spans over HTTP; "*" stands for any part of one.
 	CORSOrigins []string
 	// MaxRequestBytes bounds a request after decompression. InFlightBytes bounds the memory of all requests together, from
@@ -117,7 +118,7 @@ func (o *Options) Validate(ctx context.Context, resolve Resolver) error {
 		if err != nil {
 			return fmt.Errorf("OTLP address %q is not host:port: %w", address, err)
 		}
-		if !onLoopback(ctx, host, resolve) {
+		if !OnLoopback(ctx, host, resolve) {
 			if err := o.exposed(address); err != nil {
 				return err
 			}
@@ -129,7 +130,7 @@ func (o *Options) Validate(ctx context.Context, resolve Resolver) error {
 // exposed tells what protection is missing at an address that others can reach.
 func (o *Options) exposed(address string) error {
 	// Client certificates say who somebody is as keys do.
-	keys := (o.Keys == nil || !o.Keys.Required()) && o.TLS.ClientCAFile == ""
+	keys := (o.Keys == nil || !o.Keys.Required(apikey.Send)) && o.TLS.ClientCAFile == ""
 	tls := o.TLS.CertFile == ""
 	if o.Insecure || !keys && !tls {
 		return nil
@@ -137,9 +138,9 @@ func (o *Options) exposed(address string) error {
 	return &ExposedError{Address: address, Keys: keys, TLS: tls}
 }
 
-// onLoopback tells whether all addresses of a host can be reached from this machine only. An empty host is all of them, and
+// OnLoopback tells whether all addresses of a host can be reached from this machine only. An empty host is all of them, and
 // one that cannot be found might be any.
-func onLoopback(ctx context.Context, host string, resolve Resolver) bool {
+func OnLoopback(ctx context.Context, host string, resolve Resolver) bool {
 	if address, err := netip.ParseAddr(host); err == nil {
 		return address.Unmap().IsLoopback()
 	}

@@ -13,6 +13,8 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/spanlake/spanlake/internal/apikey"
 )
 
 // retryAfter is when clients are asked to try again, unless who refuses knows better.
@@ -108,6 +110,11 @@ func errNotKept(signal string) *refusal {
 }
 
 // errUnauthenticated says nothing of the key that came.
-func errUnauthenticated(text string) *refusal {
-	return &refusal{reason: "unauthenticated", code: codes.Unauthenticated, http: http.StatusUnauthorized, text: text}
+func errUnauthenticated(why error) *refusal {
+	return &refusal{reason: "unauthenticated", code: codes.Unauthenticated, http: http.StatusUnauthorized, text: why.Error()}
+}
+
+// errNotAllowed is for a good key that may not send spans.
+func errNotAllowed(why *apikey.NotAllowedError) *refusal {
+	return &refusal{reason: "not_allowed", code: codes.PermissionDenied, http: http.StatusForbidden, text: why.Error()}
 }

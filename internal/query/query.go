@@ -62,7 +62,7 @@ type Options struct {
 	Pending func(ctx context.Context) ([]span.File, int64, error)
 	// WholeBytes bounds the whole spans of one answer; 0: 16 MiB.
 	WholeBytes int64
-	// Parallel is how many questions are answered at once, others wait; 0: 4.
+	// Parallel is how many questions are answered at once, others wait; 0: 4. One export runs beside them.
 	Parallel int
 	// SearchTime is how long one search of attributes goes on before it answers what it has; 0: 10 seconds.
 	SearchTime time.Duration
@@ -75,8 +75,9 @@ type Options struct {
 // Errors: *span.InvalidError if the question is at fault, span.ErrNotFound, those of the context, or what is wrong with the index.
 // That unflushed spans cannot be reached is no error: the answer says so.
 type Queries struct {
-	opts  Options
-	turns chan struct{}
+	opts Options
+	// turns are taken by questions, exports by those that may go on for minutes, so that these do not keep all others waiting.
+	turns, exports chan struct{}
 }
 
 // New makes Queries.
@@ -93,14 +94,16 @@ func New(o Options) *Queries {
 	if o.TailEvery <= 0 {
 		o.TailEvery = 500 * time.Millisecond
 	}
-	return &Queries{opts: o, turns: make(chan struct{}, o.Parallel)}
+	return &Queries{opts: o, turns: make(chan struct{}, o.Parallel), exports: make(chan struct{}, 1)}
 }
 
 // enter waits for a turn: what DuckDB and Go need for one question is bounded, so that they may only be few at a time.
-func (q *Queries) enter(ctx context.Context) (leave func(), err error) {
+func (q *Queries) enter(ctx context.Context) (leave func(), err error) { return takeTurn(ctx, q.turns) }
+
+func takeTurn(ctx context.Context, turns chan struct{}) (leave func(), err error) {
 	select {
-	case q.turns <- struct{}{}:
-		return func() { <-q.turns }, nil
+	case turns <- struct{}{}:
+		return func() { <-turns }, nil
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}

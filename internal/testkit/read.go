@@ -91,6 +91,7 @@ func newSpanFields() spanFields {
 			"start_time":               func(s *span.Span, v int64) { s.StartTime = time.Unix(0, v).UTC() },
 			"end_time":                 func(s *span.Span, v int64) { s.EndTime = time.Unix(0, v).UTC() },
 			"duration_ns":              func(*span.Span, int64) {}, // follows from the times
+			"start_time_remainder":     func(*span.Span, int64) {}, // as well
 			"status_code":              func(s *span.Span, v int64) { s.StatusCode = span.StatusCode(v) },
 			"trace_flags":              func(s *span.Span, v int64) { s.Flags = uint32(v) },
 			"dropped_attributes_count": func(s *span.Span, v int64) { s.DroppedAttributesCount = uint32(v) },

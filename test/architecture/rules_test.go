@@ -14,7 +14,7 @@ const (
 // stages are the steps on the way of the data, and what is asked at its end. Each declares the small interfaces that it
 // needs of the others, and internal/app plugs them together.
 func stages() []string {
-	return []string{"otlp", "wal", "flush", "lake", "index", "hot", "query", "api", "ui"}
+	return []string{"otlp", "wal", "flush", "lake", "index", "hot", "query", "api", "jaeger", "ui"}
 }
 
 // madeForTests are the packages with which the tests of any stage may make what they work on.

@@ -217,11 +217,14 @@ func (h *host) nothingOutside() {
 }
 
 // get asks an HTTP server and returns the status and the body.
-func get(t *testing.T, method, url string) (int, string) {
+func get(t *testing.T, method, url string, headers ...string) (int, string) {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), method, url, http.NoBody)
 	if err != nil {
 		t.Fatal(err)
+	}
+	for i := 0; i < len(headers); i += 2 {
+		request.Header.Set(headers[i], headers[i+1])
 	}
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {

@@ -91,7 +91,8 @@ func TestPathsInContainers(t *testing.T) {
 	for name, want := range map[string]map[string]string{
 		"ingestion": {"SPAN_STORAGE_PATH": "/app/.dbdata/spans", "JUNJO_WAL_SQLITE_PATH": "/app/.dbdata/sqlite/wal.db",
 			"SPANLAKE_KEYS_FILE": "/app/.dbdata/keys.json"},
-		"backend": {"JUNJO_SPAN_STORAGE_PATH": "/app/.dbdata/spans", "JUNJO_DUCKDB_PATH": "/app/.dbdata/duckdb/spanlake.duckdb"},
+		"backend": {"JUNJO_SPAN_STORAGE_PATH": "/app/.dbdata/spans", "JUNJO_DUCKDB_PATH": "/app/.dbdata/duckdb/spanlake.duckdb",
+			"SPANLAKE_KEYS_FILE": "/app/.dbdata/keys.json"},
 	} {
 		s := file.Services[name]
 		for variable, value := range want {

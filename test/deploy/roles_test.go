@@ -197,12 +197,39 @@ func TestComposeKeys(t *testing.T) {
 	}
 }
 
-// TestComposeRefusesWhatIsOpen: without the setting that says that the network is trusted the ingestion does not start.
+// TestComposeRefusesWhatIsOpen: without the setting that says that the network is trusted the services do not start.
 func TestComposeRefusesWhatIsOpen(t *testing.T) {
 	for _, keys := range []string{"", "0123456789abcdef-a-key"} { // keys are not enough, there is no TLS either
 		s, h := compose(t, map[string]string{"SPANLAKE_API_KEYS": keys}).Services["ingestion"], newHost(t)
 		delete(s.Environment, "SPANLAKE_INSECURE")
 		refusesToStart(t, h, s.Command, s.Environment)
+	}
+	s, h := compose(t, nil).Services["backend"], newHost(t)
+	delete(s.Environment, "SPANLAKE_INSECURE")
+	refusesToStart(t, h, s.Command, s.Environment)
+}
+
+// TestComposeReadKeys: what is given as SPANLAKE_READ_API_KEYS is asked for by both services, and keeps the backend from refusing.
+func TestComposeReadKeys(t *testing.T) {
+	const key = "0123456789abcdef-to-read"
+	file, h := compose(t, map[string]string{"SPANLAKE_READ_API_KEYS": key}), newHost(t)
+	delete(file.Services["backend"].Environment, "SPANLAKE_INSECURE")
+	running := h.up(file)
+	if err := h.sendGRPC("by grpc", 3, ""); err != nil {
+		t.Errorf("a key for reading has senders need one: %v", err)
+	}
+	for port, path := range map[string]string{"1323": "/api/v1/services", "1324": "/api/v1/ingest"} {
+		for given, want := range map[string]int{"": 401, key + "x": 401, key: 200} {
+			if status, body := get(t, "GET", "http://"+h.address(port)+path, "Authorization", "Bearer "+given); status != want {
+				t.Errorf("%s on %s with the key %q: %d %s, want %d", path, port, given, status, body, want)
+			}
+		}
+	}
+	for name, c := range running {
+		c.stop(file.Services[name].StopGracePeriod)
+		if strings.Contains(c.log.String(), "0123456789") {
+			t.Errorf("%s logs a key:\n%s", name, c.log)
+		}
 	}
 }
 

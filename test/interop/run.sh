@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Sends spans with the OpenTelemetry SDKs of Python and JavaScript and with telemetrygen to a running Spanlake, and compares what was
-# made with what is in the lake and in the index.
+# made with what is in the lake and in the index. A stock Jaeger, if one can be built, writes to it and reads from it.
 #
 #   test/interop/run.sh BINARY
 #
@@ -16,16 +16,18 @@ binary=$(cd "$(dirname "$1")" && pwd)/$(basename "$1")
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cache=${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/spanlake-ci/interop
 telemetrygen_version=v0.161.0
+jaeger_version=v1.76.0
 key=interop-key-of-this-run
+read_key=interop-key-that-reads
 
 work=$(mktemp -d)
-server=
+server= query=
 finish() {
-  local code=$?
-  if [ -n "$server" ]; then
-    kill -KILL "$server" 2>/dev/null || true
-    wait "$server" 2>/dev/null || true
-  fi
+  local code=$? process
+  for process in $server $query; do
+    kill -KILL "$process" 2>/dev/null || true
+    wait "$process" 2>/dev/null || true
+  done
   if [ "$code" != 0 ] && [ -s "$work/serve.log" ]; then
     echo "--- the end of the log of spanlake serve" >&2
     tail -n 40 "$work/serve.log" >&2
@@ -65,7 +67,7 @@ installed() {
 }
 
 # ---- what is there to test with
-python= node= telemetrygen=
+python= node= telemetrygen= jaeger=
 
 if ! command -v python3 >/dev/null; then
   echo "skipped: Python: no python3"
@@ -114,6 +116,27 @@ else
   fi
 fi
 
+# build_jaeger FILE builds Jaeger from its module, which cannot be installed as it is: it replaces another module.
+build_jaeger() {
+  local folder
+  folder=$(cd "$work" && go mod download -json "github.com/jaegertracing/jaeger@$jaeger_version" | sed -n 's/^\t"Dir": "\(.*\)",$/\1/p') &&
+  [ -n "$folder" ] && cp -r "$folder" "$work/jaeger" && chmod -R u+w "$work/jaeger" &&
+  echo "building Jaeger $jaeger_version, which takes some minutes the first time" &&
+  (cd "$work/jaeger" && GOFLAGS=-buildvcs=false go build -trimpath -ldflags "-s -w" -o "$1" ./cmd/jaeger) &&
+  rm -rf "$work/jaeger"
+}
+if [ -z "$telemetrygen" ]; then
+  echo "skipped: Jaeger: no telemetrygen to send it spans with"
+elif ! command -v curl >/dev/null; then
+  echo "skipped: Jaeger: no curl"
+else
+  jaeger=$cache/jaeger-$jaeger_version/jaeger
+  if [ ! -x "$jaeger" ] && ! build_jaeger "$jaeger"; then
+    echo "skipped: Jaeger: it cannot be built"
+    jaeger=
+  fi
+fi
+
 if [ -z "$python$node$telemetrygen" ]; then
   exit 0
 fi
@@ -123,7 +146,7 @@ grpc=$(free_port) http=$(free_port) listen=$(free_port)
 settings=(
   PATH="$PATH" HOME="$work"
   JUNJO_SPAN_STORAGE_PATH="$work/spans" JUNJO_DUCKDB_PATH="$work/duckdb/spanlake.duckdb" JUNJO_WAL_SQLITE_PATH="$work/sqlite/wal.db"
-  SPANLAKE_KEYS_FILE="$work/keys.json" SPANLAKE_API_KEYS="$key"
+  SPANLAKE_KEYS_FILE="$work/keys.json" SPANLAKE_API_KEYS="$key" SPANLAKE_READ_API_KEYS="$read_key"
   SPANLAKE_OTLP_GRPC="127.0.0.1:$grpc" SPANLAKE_OTLP_HTTP="127.0.0.1:$http" SPANLAKE_LISTEN="127.0.0.1:$listen"
 )
 cd "$work" # no file .env is here
@@ -212,6 +235,90 @@ if [ -n "$telemetrygen" ]; then
   generate telemetrygen-http 100000 --otlp-endpoint "127.0.0.1:$http" --otlp-http --workers 2 --traces 25000
   # Each span in a request of its own, each of which waits for the disk.
   generate telemetrygen-single 8000 --otlp-endpoint "127.0.0.1:$grpc" --batch=false --workers 20 --traces 200
+fi
+
+# ---- Jaeger: what is sent to it is written to Spanlake, and what it shows is read from there
+if [ -n "$jaeger" ]; then
+  api=$(free_port)/api otlp=$(free_port)
+  # The configuration of docs/jaeger.md with a writer, the ports of this run and its keys.
+  cat >"$work/jaeger.yaml" <<EOF
+service:
+  extensions: [jaeger_storage, jaeger_query]
+  telemetry: {metrics: {level: none}}
+  pipelines:
+    traces:
+      receivers: [otlp]
+      exporters: [jaeger_storage_exporter]
+extensions:
+  jaeger_query:
+    storage:
+      traces: spanlake
+    http:
+      endpoint: 127.0.0.1:${api%/api}
+    grpc:
+      endpoint: 127.0.0.1:$(free_port)
+  jaeger_storage:
+    backends:
+      spanlake:
+        grpc:
+          endpoint: 127.0.0.1:$listen
+          headers: {authorization: "Bearer $read_key"}
+          tls:
+            insecure: true
+          writer:
+            endpoint: 127.0.0.1:$grpc
+            headers: {authorization: "Bearer $key"}
+            tls:
+              insecure: true
+receivers:
+  otlp:
+    protocols:
+      grpc:
+        endpoint: 127.0.0.1:$otlp
+exporters:
+  jaeger_storage_exporter:
+    trace_storage: spanlake
+EOF
+  "$jaeger" --config "$work/jaeger.yaml" >"$work/jaeger.log" 2>&1 &
+  query=$!
+  for _ in $(seq 300); do
+    if (exec 3<>"/dev/tcp/127.0.0.1/$otlp") 2>/dev/null; then
+      break
+    fi
+    kill -0 "$query" 2>/dev/null || { tail -n 20 "$work/jaeger.log" >&2; fail "Jaeger has ended"; }
+    sleep 0.1
+  done
+  # shows ADDRESS PATH TEXT asks until an answer has a text.
+  shows() {
+    local answer
+    for _ in $(seq 50); do
+      answer=$(curl -s -H "authorization: Bearer $read_key" "http://127.0.0.1:$1$2" || true)
+      if [[ $answer == *"$3"* ]]; then
+        return 0
+      fi
+      sleep 0.2
+    done
+    tail -n 20 "$work/jaeger.log" >&2
+    fail "port $1$2 does not show $3: $answer"
+  }
+  "$telemetrygen" traces --otlp-insecure --otlp-endpoint "127.0.0.1:$otlp" --service through-jaeger --traces 50 --rate 0 --status-code Error \
+    >"$work/telemetrygen.log" 2>&1 || { tail -n 20 "$work/telemetrygen.log" >&2; fail "telemetrygen through Jaeger"; }
+  # Unflushed, and then from the files.
+  for moment in unflushed indexed; do
+    for address in "$api" "$listen/api"; do
+      shows "$address" /services '"through-jaeger"'
+      shows "$address" "/services/through-jaeger/operations" '"lets-go"'
+      found=$(curl -s -H "authorization: Bearer $read_key" "http://127.0.0.1:$address/traces?service=through-jaeger&limit=200&tags=%7B%22error%22%3A%22true%22%7D" |
+        { grep -o '"spanID":"[0-9a-f]*","\(flags\|operationName\)' || true; } | wc -l)
+      [ "$found" = 100 ] || fail "Jaeger's API on port $address shows $found spans ($moment), want 100"
+    done
+    spanlake flush
+    wait_for 100 "SELECT count(*) FROM span_metadata WHERE service_name = 'through-jaeger'" || fail "through-jaeger: not all spans are in the index"
+  done
+  kill -TERM "$query"
+  wait "$query" || true
+  query=
+  echo "100 spans sent to a stock Jaeger, all shown by it and by Spanlake, unflushed and indexed"
 fi
 
 # ---- the end

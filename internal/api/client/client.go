@@ -34,6 +34,7 @@ const (
 type Client struct {
 	base     *url.URL
 	instance string
+	key      string
 	http     *http.Client
 }
 
@@ -61,6 +62,9 @@ func New(baseURL, instance string) (*Client, error) {
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}, nil
 }
+
+// Authorize has all requests carry an API key; "" is none. It must be called before the first one.
+func (c *Client) Authorize(key string) { c.key = key }
 
 // Close closes connections that are not in use.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
@@ -137,25 +141,35 @@ func post[T any](ctx context.Context, c *Client, path string, body any) (T, erro
 }
 
 func call[T any](ctx context.Context, c *Client, method, path string, query url.Values, body any) (T, error) {
-	var none T
+	answer, _, err := callWithHeader[T](ctx, c, method, path, query, body)
+	return answer, err
+}
+
+// callWithHeader is call for those who need the header of the answer as well.
+func callWithHeader[T any](ctx context.Context, c *Client, method, path string, query url.Values, body any) (T, http.Header, error) {
+	var none, answer T
 	response, err := c.ask(ctx, method, path, query, body)
 	if err != nil {
-		return none, err
+		return none, nil, err
 	}
 	defer func() { _ = response.Body.Close() }() // it was only read
-	var answer T
 	text, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
 	if err == nil {
 		err = json.Unmarshal(text, &answer)
 	}
 	if err != nil {
-		return none, c.cut(ctx, err)
+		return none, nil, c.cut(ctx, err)
 	}
-	return answer, nil
+	return answer, response.Header, nil
+}
+
+// accept asks for a media type.
+func accept(media string) func(http.Header) {
+	return func(h http.Header) { h.Set("Accept", media) }
 }
 
 // ask sends a request. The response is one of success; the caller closes its body.
-func (c *Client) ask(ctx context.Context, method, path string, query url.Values, body any) (*http.Response, error) {
+func (c *Client) ask(ctx context.Context, method, path string, query url.Values, body any, change ...func(http.Header)) (*http.Response, error) {
 	var content io.Reader
 	if body != nil {
 		text, err := json.Marshal(body)
@@ -175,6 +189,12 @@ func (c *Client) ask(ctx context.Context, method, path string, query url.Values,
 	}
 	if c.instance != "" {
 		request.Header.Set(wire.InstanceHeader, c.instance)
+	}
+	if c.key != "" {
+		request.Header.Set("Authorization", "Bearer "+c.key)
+	}
+	for _, set := range change {
+		set(request.Header)
 	}
 	response, err := c.http.Do(request)
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 
@@ -111,6 +112,34 @@ func TestAServerOfAnotherRole(t *testing.T) {
 	}
 }
 
+// A key is in every request, and in nothing that anybody reads.
+func TestTheKey(t *testing.T) {
+	const key = "a-key-of-somebody"
+	var got []string
+	c := answering(t, "", func(w http.ResponseWriter, r *http.Request) {
+		got = append(got, r.Header.Get("Authorization"))
+		w.Header().Set("Location", "http://127.0.0.1:1/")
+		w.WriteHeader(http.StatusFound)
+	})
+	_, err := c.Services(t.Context())
+	c.Authorize(key)
+	for _, ask := range []func() error{
+		func() error { _, err := c.Services(t.Context()); return err },
+		func() error { _, err := c.Flush(t.Context()); return err },
+		func() error { return c.Select(t.Context(), "q", span.FormText, ignore, ignoreRow) },
+		func() error { _, err := c.Verify(t.Context(), func(span.Difference) {}); return err },
+	} {
+		err = errors.Join(err, ask())
+	}
+	if err == nil || strings.Contains(err.Error(), key) {
+		t.Errorf("the errors are %v", err)
+	}
+	const bearer = "Bearer " + key
+	if want := []string{"", bearer, bearer, bearer, bearer}; !slices.Equal(got, want) {
+		t.Errorf("the server got %q, want %q", got, want)
+	}
+}
+
 func broken(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", wire.ProblemType)
 	w.WriteHeader(http.StatusInternalServerError)
@@ -130,6 +159,7 @@ func TestStreamsThatAreNotWhole(t *testing.T) {
 		"another count":               {columns + `{"end":{"differences":0}}` + "\n", "without its last line"},
 		"no columns":                  {`{"end":{"rows":0}}` + "\n", "without its last line"},
 		"a row before the columns":    {`{"row":["x"]}` + "\n", "where it cannot be"},
+		"some of the rows only":       {columns + `{"row":["x"]}` + "\n" + `{"end":{"rows":1,"truncated":true}}` + "\n", "all were asked for"},
 		"columns twice":               {columns + columns, "where it cannot be"},
 		"another number of values":    {columns + `{"row":["x","y"]}` + "\n", "where it cannot be"},
 		"a row of the other form":     {columns + `{"object":{}}` + "\n", "where it cannot be"},

@@ -16,6 +16,12 @@ var ErrOtherInstance = errors.New("another process answers there than the one th
 var ErrOtherRole = errors.New("does not do this: `spanlake serve` and `spanlake backend` have an index, " +
 	"`spanlake serve` and `spanlake ingest` take spans in")
 
+// ErrUnauthenticated says that the server wants an API key, or another one than it was sent.
+var ErrUnauthenticated = errors.New("give one that it accepts with --api-key (SPANLAKE_API_KEY)")
+
+// ErrNotAllowed says that the API key is good, but not for this.
+var ErrNotAllowed = errors.New("give another one with --api-key (SPANLAKE_API_KEY)")
+
 // UnreachableError says that nobody answers.
 type UnreachableError struct {
 	URL string
@@ -41,6 +47,8 @@ func (e *ServerError) Unwrap() error {
 	switch e.Problem.Type {
 	case wire.TypeNotFailed:
 		return span.ErrNotFailed
+	case wire.TypeNotFound:
+		return span.ErrNotFound
 	case wire.TypeOtherInstance:
 		return ErrOtherInstance
 	}
@@ -50,9 +58,16 @@ func (e *ServerError) Unwrap() error {
 // problem is the error that the index would have returned, as far as there is one.
 func (c *Client) problem(p wire.Problem) error {
 	err := &ServerError{URL: c.base.String(), Problem: p}
+	if invalid, ok := invalidOf(p); ok {
+		return invalid
+	}
 	switch {
 	case p.Type == wire.TypeQuery:
 		return &span.QueryError{Err: err}
+	case p.Type == wire.TypeUnauthenticated:
+		return fmt.Errorf("%s: %w: %w", err.URL, err, ErrUnauthenticated)
+	case p.Type == wire.TypeNotAllowed:
+		return fmt.Errorf("%s: %w: %w", err.URL, err, ErrNotAllowed)
 	case p.Type == "" && p.Status == http.StatusNotFound:
 		return fmt.Errorf("%s %w", err.URL, ErrOtherRole)
 	}

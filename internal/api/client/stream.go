@@ -21,14 +21,15 @@ var (
 	errAfterEnd  = errors.New("the stream goes on after its last line")
 	errLineKind  = errors.New("a line of the stream is none that this version knows")
 	errLineOrder = errors.New("a line of the stream is where it cannot be")
+	errTruncated = errors.New("the stream has some of the rows only, and all were asked for")
 	errLongLine  = errors.New("a line of the stream is too long")
 )
 
-// Select runs a query on the server: it calls header once, then row for each row, until one of them fails. The error is
+// Select runs a query on the server, and asks for all of its rows: it calls header once, then row for each row, until one of them fails. The error is
 // a *span.QueryError if the query is at fault, or what header or row returned.
 func (c *Client) Select(ctx context.Context, query string, form span.Form, header func([]string) error, row func([]*string) error) error {
 	columns := -1
-	rows := int64(0)
+	rows, all := int64(0), int64(0)
 	take := func(values []*string) error {
 		if columns < 0 || len(values) != columns {
 			return c.cut(ctx, errLineOrder)
@@ -36,7 +37,7 @@ func (c *Client) Select(ctx context.Context, query string, form span.Form, heade
 		rows++
 		return row(values)
 	}
-	end, err := c.stream(ctx, http.MethodPost, "/sql", wire.SQLRequest{Query: query, Form: wire.Form(form)}, func(line wire.Line) error {
+	end, err := c.stream(ctx, http.MethodPost, "/sql", wire.SQLRequest{Query: query, Form: wire.Form(form), MaxRows: &all, MaxBytes: &all}, func(line wire.Line) error {
 		switch {
 		case line.Columns != nil && columns < 0:
 			columns = len(*line.Columns)
@@ -51,8 +52,11 @@ func (c *Client) Select(ctx context.Context, query string, form span.Form, heade
 	if err != nil {
 		return err
 	}
-	if columns < 0 || end.Rows == nil || *end.Rows != rows {
+	switch {
+	case columns < 0, end.Rows == nil, *end.Rows != rows:
 		return c.cut(ctx, errNoEnd)
+	case end.Truncated:
+		return c.cut(ctx, errTruncated)
 	}
 	return nil
 }

@@ -21,6 +21,16 @@ const (
 	StreamType = "application/x-ndjson"
 	// ProblemType is the media type of errors (RFC 9457).
 	ProblemType = "application/problem+json"
+	// JSONType is that of answers, and of spans in OTLP.
+	JSONType = "application/json"
+	// ProtobufType is that of spans in OTLP as well.
+	ProtobufType = "application/x-protobuf"
+	// EventsType is that of server-sent events.
+	EventsType = "text/event-stream"
+	// EventTrace is the event with a Trace.
+	EventTrace = "trace"
+	// EventError is the one with a Problem, at the end.
+	EventError = "error"
 )
 
 // The types of problems that a program may want to tell apart. Any other problem is told by its status alone.
@@ -33,10 +43,20 @@ const (
 	TypeBusy = "urn:spanlake:problem:busy"
 	// TypeVerifying: a verify is running, and one at a time is allowed.
 	TypeVerifying = "urn:spanlake:problem:verifying"
+	// TypeInvalid: what was asked cannot be asked; the first of the errors says which parameter is wrong.
+	TypeInvalid = "urn:spanlake:problem:invalid"
+	// TypeNotFound: there is no such trace or span.
+	TypeNotFound = "urn:spanlake:problem:not-found"
+	// TypeUnsayable: there are spans, but OTLP cannot say them.
+	TypeUnsayable = "urn:spanlake:problem:not-in-otlp"
 	// TypeNotFailed: the file is not among the failed ones.
 	TypeNotFailed = "urn:spanlake:problem:not-failed"
 	// TypeOtherInstance: the request was meant for another process.
 	TypeOtherInstance = "urn:spanlake:problem:other-instance"
+	// TypeUnauthenticated: it takes an API key, and the request has none that is accepted.
+	TypeUnauthenticated = "urn:spanlake:problem:unauthenticated"
+	// TypeNotAllowed: the API key of the request is good, but not for this.
+	TypeNotAllowed = "urn:spanlake:problem:not-allowed"
 	// TypeStopping: the server was told to end.
 	TypeStopping = "urn:spanlake:problem:stopping"
 )
@@ -54,6 +74,7 @@ type Problem struct {
 type Detail struct {
 	Message  string `json:"message,omitempty"`
 	Location string `json:"location,omitempty"`
+	Value    any    `json:"value,omitempty"`
 }
 
 // Text is a problem in one line.
@@ -109,7 +130,9 @@ type Ending struct {
 
 // End counts the lines of a stream, so that a stream that was cut is not taken for a complete one.
 type End struct {
-	Rows        *int64 `json:"rows,omitempty"`
+	Rows *int64 `json:"rows,omitempty"`
+	// Truncated: there are more rows than were asked for.
+	Truncated   bool   `json:"truncated,omitempty"`
 	Differences *int64 `json:"differences,omitempty"`
 }
 
@@ -199,4 +222,8 @@ type Retried struct {
 type SQLRequest struct {
 	Query string `json:"query" doc:"One statement that reads."`
 	Form  string `json:"form,omitempty" enum:"text,json" default:"text" doc:"How rows are sent: each value as text, or the row as one object."`
+	// MaxRows and MaxBytes are nil for the default, so that 0 can be told from it.
+	MaxRows  *int64 `json:"max_rows,omitempty" minimum:"0" default:"100000" doc:"How many rows are sent; 0 is all. If there are more, the end of the answer says that it is truncated."`
+	MaxBytes *int64 `json:"max_bytes,omitempty" minimum:"0" default:"67108864" doc:"How many bytes of rows are sent, as they are in the answer; 0 is all. The same holds."`
+	Timeout  string `json:"timeout,omitempty" maxLength:"30" doc:"How long the query may take, its rows be sent included, such as 1.5s or 2m; no longer than the server allows, which is the default."`
 }

@@ -10,14 +10,13 @@
 package hotpb
 
 import (
-	reflect "reflect"
-	sync "sync"
-	unsafe "unsafe"
-
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	durationpb "google.golang.org/protobuf/types/known/durationpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
+	reflect "reflect"
+	sync "sync"
+	unsafe "unsafe"
 )
 
 const (
@@ -27,228 +26,79 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-type ListServicesRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
+// NameMatch says how the name of a span is compared.
+type NameMatch int32
 
-func (x *ListServicesRequest) Reset() {
-	*x = ListServicesRequest{}
-	mi := &file_hot_proto_msgTypes[0]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
+const (
+	NameMatch_NAME_MATCH_EXACT    NameMatch = 0
+	NameMatch_NAME_MATCH_PREFIX   NameMatch = 1
+	NameMatch_NAME_MATCH_CONTAINS NameMatch = 2
+)
 
-func (x *ListServicesRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ListServicesRequest) ProtoMessage() {}
-
-func (x *ListServicesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hot_proto_msgTypes[0]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
+// Enum value maps for NameMatch.
+var (
+	NameMatch_name = map[int32]string{
+		0: "NAME_MATCH_EXACT",
+		1: "NAME_MATCH_PREFIX",
+		2: "NAME_MATCH_CONTAINS",
 	}
-	return mi.MessageOf(x)
+	NameMatch_value = map[string]int32{
+		"NAME_MATCH_EXACT":    0,
+		"NAME_MATCH_PREFIX":   1,
+		"NAME_MATCH_CONTAINS": 2,
+	}
+)
+
+func (x NameMatch) Enum() *NameMatch {
+	p := new(NameMatch)
+	*p = x
+	return p
 }
 
-// Deprecated: Use ListServicesRequest.ProtoReflect.Descriptor instead.
-func (*ListServicesRequest) Descriptor() ([]byte, []int) {
+func (x NameMatch) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (NameMatch) Descriptor() protoreflect.EnumDescriptor {
+	return file_hot_proto_enumTypes[0].Descriptor()
+}
+
+func (NameMatch) Type() protoreflect.EnumType {
+	return &file_hot_proto_enumTypes[0]
+}
+
+func (x NameMatch) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use NameMatch.Descriptor instead.
+func (NameMatch) EnumDescriptor() ([]byte, []int) {
 	return file_hot_proto_rawDescGZIP(), []int{0}
 }
 
-type ListServicesResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Services      []*Service             `protobuf:"bytes,1,rep,name=services,proto3" json:"services,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ListServicesResponse) Reset() {
-	*x = ListServicesResponse{}
-	mi := &file_hot_proto_msgTypes[1]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ListServicesResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ListServicesResponse) ProtoMessage() {}
-
-func (x *ListServicesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hot_proto_msgTypes[1]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ListServicesResponse.ProtoReflect.Descriptor instead.
-func (*ListServicesResponse) Descriptor() ([]byte, []int) {
-	return file_hot_proto_rawDescGZIP(), []int{1}
-}
-
-func (x *ListServicesResponse) GetServices() []*Service {
-	if x != nil {
-		return x.Services
-	}
-	return nil
-}
-
-type Service struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	// Start times of spans.
-	FirstSeenUnixNano uint64 `protobuf:"fixed64,2,opt,name=first_seen_unix_nano,json=firstSeenUnixNano,proto3" json:"first_seen_unix_nano,omitempty"`
-	LastSeenUnixNano  uint64 `protobuf:"fixed64,3,opt,name=last_seen_unix_nano,json=lastSeenUnixNano,proto3" json:"last_seen_unix_nano,omitempty"`
-	TotalSpans        int64  `protobuf:"varint,4,opt,name=total_spans,json=totalSpans,proto3" json:"total_spans,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
-}
-
-func (x *Service) Reset() {
-	*x = Service{}
-	mi := &file_hot_proto_msgTypes[2]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Service) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Service) ProtoMessage() {}
-
-func (x *Service) ProtoReflect() protoreflect.Message {
-	mi := &file_hot_proto_msgTypes[2]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Service.ProtoReflect.Descriptor instead.
-func (*Service) Descriptor() ([]byte, []int) {
-	return file_hot_proto_rawDescGZIP(), []int{2}
-}
-
-func (x *Service) GetName() string {
-	if x != nil {
-		return x.Name
-	}
-	return ""
-}
-
-func (x *Service) GetFirstSeenUnixNano() uint64 {
-	if x != nil {
-		return x.FirstSeenUnixNano
-	}
-	return 0
-}
-
-func (x *Service) GetLastSeenUnixNano() uint64 {
-	if x != nil {
-		return x.LastSeenUnixNano
-	}
-	return 0
-}
-
-func (x *Service) GetTotalSpans() int64 {
-	if x != nil {
-		return x.TotalSpans
-	}
-	return 0
-}
-
-type ListRootsRequest struct {
-	state  protoimpl.MessageState `protogen:"open.v1"`
-	Filter *Filter                `protobuf:"bytes,1,opt,name=filter,proto3" json:"filter,omitempty"`
-	// From 1 to 10,000.
-	Limit         int64 `protobuf:"varint,2,opt,name=limit,proto3" json:"limit,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ListRootsRequest) Reset() {
-	*x = ListRootsRequest{}
-	mi := &file_hot_proto_msgTypes[3]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ListRootsRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ListRootsRequest) ProtoMessage() {}
-
-func (x *ListRootsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hot_proto_msgTypes[3]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ListRootsRequest.ProtoReflect.Descriptor instead.
-func (*ListRootsRequest) Descriptor() ([]byte, []int) {
-	return file_hot_proto_rawDescGZIP(), []int{3}
-}
-
-func (x *ListRootsRequest) GetFilter() *Filter {
-	if x != nil {
-		return x.Filter
-	}
-	return nil
-}
-
-func (x *ListRootsRequest) GetLimit() int64 {
-	if x != nil {
-		return x.Limit
-	}
-	return 0
-}
-
-// Filter chooses root spans. A field that is not set chooses all.
+// Filter chooses spans. A field that is not set chooses all.
 type Filter struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
 	ServiceName string                 `protobuf:"bytes,1,opt,name=service_name,json=serviceName,proto3" json:"service_name,omitempty"`
 	Name        string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
-	// from <= start < until.
+	// from <= start < until, in microseconds: what is below is cut off.
 	From  *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=from,proto3" json:"from,omitempty"`
 	Until *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=until,proto3" json:"until,omitempty"`
 	// Inclusive.
-	MinDuration   *durationpb.Duration `protobuf:"bytes,5,opt,name=min_duration,json=minDuration,proto3" json:"min_duration,omitempty"`
-	MaxDuration   *durationpb.Duration `protobuf:"bytes,6,opt,name=max_duration,json=maxDuration,proto3" json:"max_duration,omitempty"`
-	StatusCode    *int32               `protobuf:"zigzag32,7,opt,name=status_code,json=statusCode,proto3,oneof" json:"status_code,omitempty"`
-	Kind          *int32               `protobuf:"zigzag32,8,opt,name=kind,proto3,oneof" json:"kind,omitempty"`
+	MinDuration *durationpb.Duration `protobuf:"bytes,5,opt,name=min_duration,json=minDuration,proto3" json:"min_duration,omitempty"`
+	MaxDuration *durationpb.Duration `protobuf:"bytes,6,opt,name=max_duration,json=maxDuration,proto3" json:"max_duration,omitempty"`
+	StatusCode  *int32               `protobuf:"zigzag32,7,opt,name=status_code,json=statusCode,proto3,oneof" json:"status_code,omitempty"`
+	Kind        *int32               `protobuf:"zigzag32,8,opt,name=kind,proto3,oneof" json:"kind,omitempty"`
+	NameMatch   NameMatch            `protobuf:"varint,9,opt,name=name_match,json=nameMatch,proto3,enum=spanlake.hot.v1.NameMatch" json:"name_match,omitempty"`
+	// All of them must hold of the same span.
+	Attributes    []*AttributeClause `protobuf:"bytes,10,rep,name=attributes,proto3" json:"attributes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Filter) Reset() {
 	*x = Filter{}
-	mi := &file_hot_proto_msgTypes[4]
+	mi := &file_hot_proto_msgTypes[0]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -260,7 +110,7 @@ func (x *Filter) String() string {
 func (*Filter) ProtoMessage() {}
 
 func (x *Filter) ProtoReflect() protoreflect.Message {
-	mi := &file_hot_proto_msgTypes[4]
+	mi := &file_hot_proto_msgTypes[0]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -273,7 +123,7 @@ func (x *Filter) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Filter.ProtoReflect.Descriptor instead.
 func (*Filter) Descriptor() ([]byte, []int) {
-	return file_hot_proto_rawDescGZIP(), []int{4}
+	return file_hot_proto_rawDescGZIP(), []int{0}
 }
 
 func (x *Filter) GetServiceName() string {
@@ -332,27 +182,273 @@ func (x *Filter) GetKind() int32 {
 	return 0
 }
 
-type ListRootsResponse struct {
+func (x *Filter) GetNameMatch() NameMatch {
+	if x != nil {
+		return x.NameMatch
+	}
+	return NameMatch_NAME_MATCH_EXACT
+}
+
+func (x *Filter) GetAttributes() []*AttributeClause {
+	if x != nil {
+		return x.Attributes
+	}
+	return nil
+}
+
+// AttributeClause holds if one of its conditions does.
+type AttributeClause struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Conditions    []*AttributeCondition  `protobuf:"bytes,1,rep,name=conditions,proto3" json:"conditions,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AttributeClause) Reset() {
+	*x = AttributeClause{}
+	mi := &file_hot_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AttributeClause) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AttributeClause) ProtoMessage() {}
+
+func (x *AttributeClause) ProtoReflect() protoreflect.Message {
+	mi := &file_hot_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AttributeClause.ProtoReflect.Descriptor instead.
+func (*AttributeClause) Descriptor() ([]byte, []int) {
+	return file_hot_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *AttributeClause) GetConditions() []*AttributeCondition {
+	if x != nil {
+		return x.Conditions
+	}
+	return nil
+}
+
+// AttributeCondition is about an attribute of the span or of its resource.
+type AttributeCondition struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Key   string                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	// Not set: whatever the value is.
+	Value         *string `protobuf:"bytes,2,opt,name=value,proto3,oneof" json:"value,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AttributeCondition) Reset() {
+	*x = AttributeCondition{}
+	mi := &file_hot_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AttributeCondition) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AttributeCondition) ProtoMessage() {}
+
+func (x *AttributeCondition) ProtoReflect() protoreflect.Message {
+	mi := &file_hot_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AttributeCondition.ProtoReflect.Descriptor instead.
+func (*AttributeCondition) Descriptor() ([]byte, []int) {
+	return file_hot_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *AttributeCondition) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *AttributeCondition) GetValue() string {
+	if x != nil && x.Value != nil {
+		return *x.Value
+	}
+	return ""
+}
+
+type ListSpansRequest struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Filter *Filter                `protobuf:"bytes,1,opt,name=filter,proto3" json:"filter,omitempty"`
+	// From 1 to 10,000. Spans that are at the same place as the last one come on top.
+	Limit int64 `protobuf:"varint,2,opt,name=limit,proto3" json:"limit,omitempty"`
+	// Only spans without a parent.
+	RootsOnly bool `protobuf:"varint,3,opt,name=roots_only,json=rootsOnly,proto3" json:"roots_only,omitempty"`
+	// Only spans that come after this place.
+	After         *Key `protobuf:"bytes,4,opt,name=after,proto3" json:"after,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListSpansRequest) Reset() {
+	*x = ListSpansRequest{}
+	mi := &file_hot_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListSpansRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListSpansRequest) ProtoMessage() {}
+
+func (x *ListSpansRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_hot_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListSpansRequest.ProtoReflect.Descriptor instead.
+func (*ListSpansRequest) Descriptor() ([]byte, []int) {
+	return file_hot_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *ListSpansRequest) GetFilter() *Filter {
+	if x != nil {
+		return x.Filter
+	}
+	return nil
+}
+
+func (x *ListSpansRequest) GetLimit() int64 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+func (x *ListSpansRequest) GetRootsOnly() bool {
+	if x != nil {
+		return x.RootsOnly
+	}
+	return false
+}
+
+func (x *ListSpansRequest) GetAfter() *Key {
+	if x != nil {
+		return x.After
+	}
+	return nil
+}
+
+// Key is a place in a listing.
+type Key struct {
+	state              protoimpl.MessageState `protogen:"open.v1"`
+	StartTimeUnixMicro int64                  `protobuf:"zigzag64,1,opt,name=start_time_unix_micro,json=startTimeUnixMicro,proto3" json:"start_time_unix_micro,omitempty"`
+	// Text, as files have any.
+	TraceId       string `protobuf:"bytes,2,opt,name=trace_id,json=traceId,proto3" json:"trace_id,omitempty"`
+	SpanId        string `protobuf:"bytes,3,opt,name=span_id,json=spanId,proto3" json:"span_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Key) Reset() {
+	*x = Key{}
+	mi := &file_hot_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Key) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Key) ProtoMessage() {}
+
+func (x *Key) ProtoReflect() protoreflect.Message {
+	mi := &file_hot_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Key.ProtoReflect.Descriptor instead.
+func (*Key) Descriptor() ([]byte, []int) {
+	return file_hot_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *Key) GetStartTimeUnixMicro() int64 {
+	if x != nil {
+		return x.StartTimeUnixMicro
+	}
+	return 0
+}
+
+func (x *Key) GetTraceId() string {
+	if x != nil {
+		return x.TraceId
+	}
+	return ""
+}
+
+func (x *Key) GetSpanId() string {
+	if x != nil {
+		return x.SpanId
+	}
+	return ""
+}
+
+type ListSpansResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Rows          []*Row                 `protobuf:"bytes,1,rep,name=rows,proto3" json:"rows,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *ListRootsResponse) Reset() {
-	*x = ListRootsResponse{}
+func (x *ListSpansResponse) Reset() {
+	*x = ListSpansResponse{}
 	mi := &file_hot_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *ListRootsResponse) String() string {
+func (x *ListSpansResponse) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*ListRootsResponse) ProtoMessage() {}
+func (*ListSpansResponse) ProtoMessage() {}
 
-func (x *ListRootsResponse) ProtoReflect() protoreflect.Message {
+func (x *ListSpansResponse) ProtoReflect() protoreflect.Message {
 	mi := &file_hot_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -364,12 +460,12 @@ func (x *ListRootsResponse) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use ListRootsResponse.ProtoReflect.Descriptor instead.
-func (*ListRootsResponse) Descriptor() ([]byte, []int) {
+// Deprecated: Use ListSpansResponse.ProtoReflect.Descriptor instead.
+func (*ListSpansResponse) Descriptor() ([]byte, []int) {
 	return file_hot_proto_rawDescGZIP(), []int{5}
 }
 
-func (x *ListRootsResponse) GetRows() []*Row {
+func (x *ListSpansResponse) GetRows() []*Row {
 	if x != nil {
 		return x.Rows
 	}
@@ -486,6 +582,519 @@ func (x *Row) GetStatusCode() int32 {
 	return 0
 }
 
+type ListMatchesRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Filter        *Filter                `protobuf:"bytes,1,opt,name=filter,proto3" json:"filter,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListMatchesRequest) Reset() {
+	*x = ListMatchesRequest{}
+	mi := &file_hot_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListMatchesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListMatchesRequest) ProtoMessage() {}
+
+func (x *ListMatchesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_hot_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListMatchesRequest.ProtoReflect.Descriptor instead.
+func (*ListMatchesRequest) Descriptor() ([]byte, []int) {
+	return file_hot_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *ListMatchesRequest) GetFilter() *Filter {
+	if x != nil {
+		return x.Filter
+	}
+	return nil
+}
+
+type ListMatchesResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Matches       []*Match               `protobuf:"bytes,1,rep,name=matches,proto3" json:"matches,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListMatchesResponse) Reset() {
+	*x = ListMatchesResponse{}
+	mi := &file_hot_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListMatchesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListMatchesResponse) ProtoMessage() {}
+
+func (x *ListMatchesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_hot_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListMatchesResponse.ProtoReflect.Descriptor instead.
+func (*ListMatchesResponse) Descriptor() ([]byte, []int) {
+	return file_hot_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *ListMatchesResponse) GetMatches() []*Match {
+	if x != nil {
+		return x.Matches
+	}
+	return nil
+}
+
+type Match struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	TraceId []byte                 `protobuf:"bytes,1,opt,name=trace_id,json=traceId,proto3" json:"trace_id,omitempty"`
+	// The start of the newest span that is chosen.
+	StartTimeUnixNano uint64 `protobuf:"fixed64,2,opt,name=start_time_unix_nano,json=startTimeUnixNano,proto3" json:"start_time_unix_nano,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
+}
+
+func (x *Match) Reset() {
+	*x = Match{}
+	mi := &file_hot_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Match) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Match) ProtoMessage() {}
+
+func (x *Match) ProtoReflect() protoreflect.Message {
+	mi := &file_hot_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Match.ProtoReflect.Descriptor instead.
+func (*Match) Descriptor() ([]byte, []int) {
+	return file_hot_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *Match) GetTraceId() []byte {
+	if x != nil {
+		return x.TraceId
+	}
+	return nil
+}
+
+func (x *Match) GetStartTimeUnixNano() uint64 {
+	if x != nil {
+		return x.StartTimeUnixNano
+	}
+	return 0
+}
+
+type ListTracesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 8 bytes.
+	SpanId        []byte `protobuf:"bytes,1,opt,name=span_id,json=spanId,proto3" json:"span_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListTracesRequest) Reset() {
+	*x = ListTracesRequest{}
+	mi := &file_hot_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListTracesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListTracesRequest) ProtoMessage() {}
+
+func (x *ListTracesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_hot_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListTracesRequest.ProtoReflect.Descriptor instead.
+func (*ListTracesRequest) Descriptor() ([]byte, []int) {
+	return file_hot_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *ListTracesRequest) GetSpanId() []byte {
+	if x != nil {
+		return x.SpanId
+	}
+	return nil
+}
+
+type ListTracesResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	TraceIds      [][]byte               `protobuf:"bytes,1,rep,name=trace_ids,json=traceIds,proto3" json:"trace_ids,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListTracesResponse) Reset() {
+	*x = ListTracesResponse{}
+	mi := &file_hot_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListTracesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListTracesResponse) ProtoMessage() {}
+
+func (x *ListTracesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_hot_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListTracesResponse.ProtoReflect.Descriptor instead.
+func (*ListTracesResponse) Descriptor() ([]byte, []int) {
+	return file_hot_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *ListTracesResponse) GetTraceIds() [][]byte {
+	if x != nil {
+		return x.TraceIds
+	}
+	return nil
+}
+
+type CountSpansRequest struct {
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	ServiceName string                 `protobuf:"bytes,1,opt,name=service_name,json=serviceName,proto3" json:"service_name,omitempty"`
+	Name        string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	// from <= start < until, in microseconds: what is below is cut off.
+	From  *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=from,proto3" json:"from,omitempty"`
+	Until *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=until,proto3" json:"until,omitempty"`
+	// Whole microseconds.
+	Step          *durationpb.Duration `protobuf:"bytes,5,opt,name=step,proto3" json:"step,omitempty"`
+	ByName        bool                 `protobuf:"varint,6,opt,name=by_name,json=byName,proto3" json:"by_name,omitempty"`
+	Durations     bool                 `protobuf:"varint,7,opt,name=durations,proto3" json:"durations,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CountSpansRequest) Reset() {
+	*x = CountSpansRequest{}
+	mi := &file_hot_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CountSpansRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CountSpansRequest) ProtoMessage() {}
+
+func (x *CountSpansRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_hot_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CountSpansRequest.ProtoReflect.Descriptor instead.
+func (*CountSpansRequest) Descriptor() ([]byte, []int) {
+	return file_hot_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *CountSpansRequest) GetServiceName() string {
+	if x != nil {
+		return x.ServiceName
+	}
+	return ""
+}
+
+func (x *CountSpansRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *CountSpansRequest) GetFrom() *timestamppb.Timestamp {
+	if x != nil {
+		return x.From
+	}
+	return nil
+}
+
+func (x *CountSpansRequest) GetUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Until
+	}
+	return nil
+}
+
+func (x *CountSpansRequest) GetStep() *durationpb.Duration {
+	if x != nil {
+		return x.Step
+	}
+	return nil
+}
+
+func (x *CountSpansRequest) GetByName() bool {
+	if x != nil {
+		return x.ByName
+	}
+	return false
+}
+
+func (x *CountSpansRequest) GetDurations() bool {
+	if x != nil {
+		return x.Durations
+	}
+	return false
+}
+
+type CountSpansResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// In the first response.
+	Generation string `protobuf:"bytes,1,opt,name=generation,proto3" json:"generation,omitempty"`
+	// Relative to the root of the lake: those that some of the spans are in or will be in.
+	Files         []string `protobuf:"bytes,2,rep,name=files,proto3" json:"files,omitempty"`
+	Counts        []*Count `protobuf:"bytes,3,rep,name=counts,proto3" json:"counts,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CountSpansResponse) Reset() {
+	*x = CountSpansResponse{}
+	mi := &file_hot_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CountSpansResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CountSpansResponse) ProtoMessage() {}
+
+func (x *CountSpansResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_hot_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CountSpansResponse.ProtoReflect.Descriptor instead.
+func (*CountSpansResponse) Descriptor() ([]byte, []int) {
+	return file_hot_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *CountSpansResponse) GetGeneration() string {
+	if x != nil {
+		return x.Generation
+	}
+	return ""
+}
+
+func (x *CountSpansResponse) GetFiles() []string {
+	if x != nil {
+		return x.Files
+	}
+	return nil
+}
+
+func (x *CountSpansResponse) GetCounts() []*Count {
+	if x != nil {
+		return x.Counts
+	}
+	return nil
+}
+
+// Count is what was counted of a service, or a name of it, in a file and a step of time.
+type Count struct {
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	File        string                 `protobuf:"bytes,1,opt,name=file,proto3" json:"file,omitempty"`
+	ServiceName string                 `protobuf:"bytes,2,opt,name=service_name,json=serviceName,proto3" json:"service_name,omitempty"`
+	Name        string                 `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
+	// When the step begins.
+	StartUnixNano          *int64  `protobuf:"zigzag64,4,opt,name=start_unix_nano,json=startUnixNano,proto3,oneof" json:"start_unix_nano,omitempty"`
+	Spans                  int64   `protobuf:"varint,5,opt,name=spans,proto3" json:"spans,omitempty"`
+	Errors                 int64   `protobuf:"varint,6,opt,name=errors,proto3" json:"errors,omitempty"`
+	FirstStartTimeUnixNano uint64  `protobuf:"fixed64,7,opt,name=first_start_time_unix_nano,json=firstStartTimeUnixNano,proto3" json:"first_start_time_unix_nano,omitempty"`
+	LastStartTimeUnixNano  uint64  `protobuf:"fixed64,8,opt,name=last_start_time_unix_nano,json=lastStartTimeUnixNano,proto3" json:"last_start_time_unix_nano,omitempty"`
+	DurationSum            float64 `protobuf:"fixed64,9,opt,name=duration_sum,json=durationSum,proto3" json:"duration_sum,omitempty"`
+	// How many spans have a duration in each bucket: so many in the first bucket of the first list, and so on.
+	DurationBuckets []int32 `protobuf:"zigzag32,10,rep,packed,name=duration_buckets,json=durationBuckets,proto3" json:"duration_buckets,omitempty"`
+	DurationSpans   []int64 `protobuf:"varint,11,rep,packed,name=duration_spans,json=durationSpans,proto3" json:"duration_spans,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *Count) Reset() {
+	*x = Count{}
+	mi := &file_hot_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Count) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Count) ProtoMessage() {}
+
+func (x *Count) ProtoReflect() protoreflect.Message {
+	mi := &file_hot_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Count.ProtoReflect.Descriptor instead.
+func (*Count) Descriptor() ([]byte, []int) {
+	return file_hot_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *Count) GetFile() string {
+	if x != nil {
+		return x.File
+	}
+	return ""
+}
+
+func (x *Count) GetServiceName() string {
+	if x != nil {
+		return x.ServiceName
+	}
+	return ""
+}
+
+func (x *Count) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Count) GetStartUnixNano() int64 {
+	if x != nil && x.StartUnixNano != nil {
+		return *x.StartUnixNano
+	}
+	return 0
+}
+
+func (x *Count) GetSpans() int64 {
+	if x != nil {
+		return x.Spans
+	}
+	return 0
+}
+
+func (x *Count) GetErrors() int64 {
+	if x != nil {
+		return x.Errors
+	}
+	return 0
+}
+
+func (x *Count) GetFirstStartTimeUnixNano() uint64 {
+	if x != nil {
+		return x.FirstStartTimeUnixNano
+	}
+	return 0
+}
+
+func (x *Count) GetLastStartTimeUnixNano() uint64 {
+	if x != nil {
+		return x.LastStartTimeUnixNano
+	}
+	return 0
+}
+
+func (x *Count) GetDurationSum() float64 {
+	if x != nil {
+		return x.DurationSum
+	}
+	return 0
+}
+
+func (x *Count) GetDurationBuckets() []int32 {
+	if x != nil {
+		return x.DurationBuckets
+	}
+	return nil
+}
+
+func (x *Count) GetDurationSpans() []int64 {
+	if x != nil {
+		return x.DurationSpans
+	}
+	return nil
+}
+
 type GetSpansRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// 16 bytes.
@@ -498,7 +1107,7 @@ type GetSpansRequest struct {
 
 func (x *GetSpansRequest) Reset() {
 	*x = GetSpansRequest{}
-	mi := &file_hot_proto_msgTypes[7]
+	mi := &file_hot_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -510,7 +1119,7 @@ func (x *GetSpansRequest) String() string {
 func (*GetSpansRequest) ProtoMessage() {}
 
 func (x *GetSpansRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hot_proto_msgTypes[7]
+	mi := &file_hot_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -523,7 +1132,7 @@ func (x *GetSpansRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSpansRequest.ProtoReflect.Descriptor instead.
 func (*GetSpansRequest) Descriptor() ([]byte, []int) {
-	return file_hot_proto_rawDescGZIP(), []int{7}
+	return file_hot_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *GetSpansRequest) GetTraceId() []byte {
@@ -552,7 +1161,7 @@ type GetSpansResponse struct {
 
 func (x *GetSpansResponse) Reset() {
 	*x = GetSpansResponse{}
-	mi := &file_hot_proto_msgTypes[8]
+	mi := &file_hot_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -564,7 +1173,7 @@ func (x *GetSpansResponse) String() string {
 func (*GetSpansResponse) ProtoMessage() {}
 
 func (x *GetSpansResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hot_proto_msgTypes[8]
+	mi := &file_hot_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -577,7 +1186,7 @@ func (x *GetSpansResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSpansResponse.ProtoReflect.Descriptor instead.
 func (*GetSpansResponse) Descriptor() ([]byte, []int) {
-	return file_hot_proto_rawDescGZIP(), []int{8}
+	return file_hot_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *GetSpansResponse) GetTracesData() [][]byte {
@@ -594,6 +1203,149 @@ func (x *GetSpansResponse) GetUnfinished() bool {
 	return false
 }
 
+type ReadSpansRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// At most 10,000.
+	Refs          []*SpanRef `protobuf:"bytes,1,rep,name=refs,proto3" json:"refs,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReadSpansRequest) Reset() {
+	*x = ReadSpansRequest{}
+	mi := &file_hot_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReadSpansRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReadSpansRequest) ProtoMessage() {}
+
+func (x *ReadSpansRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_hot_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReadSpansRequest.ProtoReflect.Descriptor instead.
+func (*ReadSpansRequest) Descriptor() ([]byte, []int) {
+	return file_hot_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *ReadSpansRequest) GetRefs() []*SpanRef {
+	if x != nil {
+		return x.Refs
+	}
+	return nil
+}
+
+type SpanRef struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 16 bytes.
+	TraceId []byte `protobuf:"bytes,1,opt,name=trace_id,json=traceId,proto3" json:"trace_id,omitempty"`
+	// 8 bytes.
+	SpanId        []byte `protobuf:"bytes,2,opt,name=span_id,json=spanId,proto3" json:"span_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SpanRef) Reset() {
+	*x = SpanRef{}
+	mi := &file_hot_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SpanRef) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SpanRef) ProtoMessage() {}
+
+func (x *SpanRef) ProtoReflect() protoreflect.Message {
+	mi := &file_hot_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SpanRef.ProtoReflect.Descriptor instead.
+func (*SpanRef) Descriptor() ([]byte, []int) {
+	return file_hot_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *SpanRef) GetTraceId() []byte {
+	if x != nil {
+		return x.TraceId
+	}
+	return nil
+}
+
+func (x *SpanRef) GetSpanId() []byte {
+	if x != nil {
+		return x.SpanId
+	}
+	return nil
+}
+
+type SelectSpansRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Filter        *Filter                `protobuf:"bytes,1,opt,name=filter,proto3" json:"filter,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SelectSpansRequest) Reset() {
+	*x = SelectSpansRequest{}
+	mi := &file_hot_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SelectSpansRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SelectSpansRequest) ProtoMessage() {}
+
+func (x *SelectSpansRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_hot_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SelectSpansRequest.ProtoReflect.Descriptor instead.
+func (*SelectSpansRequest) Descriptor() ([]byte, []int) {
+	return file_hot_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *SelectSpansRequest) GetFilter() *Filter {
+	if x != nil {
+		return x.Filter
+	}
+	return nil
+}
+
 type GetStatsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -602,7 +1354,7 @@ type GetStatsRequest struct {
 
 func (x *GetStatsRequest) Reset() {
 	*x = GetStatsRequest{}
-	mi := &file_hot_proto_msgTypes[9]
+	mi := &file_hot_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -614,7 +1366,7 @@ func (x *GetStatsRequest) String() string {
 func (*GetStatsRequest) ProtoMessage() {}
 
 func (x *GetStatsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hot_proto_msgTypes[9]
+	mi := &file_hot_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -627,7 +1379,7 @@ func (x *GetStatsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatsRequest.ProtoReflect.Descriptor instead.
 func (*GetStatsRequest) Descriptor() ([]byte, []int) {
-	return file_hot_proto_rawDescGZIP(), []int{9}
+	return file_hot_proto_rawDescGZIP(), []int{20}
 }
 
 type GetStatsResponse struct {
@@ -637,13 +1389,15 @@ type GetStatsResponse struct {
 	Bytes          int64                  `protobuf:"varint,3,opt,name=bytes,proto3" json:"bytes,omitempty"`
 	PublishedSpans int64                  `protobuf:"varint,4,opt,name=published_spans,json=publishedSpans,proto3" json:"published_spans,omitempty"`
 	Oldest         *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=oldest,proto3" json:"oldest,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Changes whenever spans are assigned to a file, and when the process is another one.
+	Generation    string `protobuf:"bytes,6,opt,name=generation,proto3" json:"generation,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetStatsResponse) Reset() {
 	*x = GetStatsResponse{}
-	mi := &file_hot_proto_msgTypes[10]
+	mi := &file_hot_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -655,7 +1409,7 @@ func (x *GetStatsResponse) String() string {
 func (*GetStatsResponse) ProtoMessage() {}
 
 func (x *GetStatsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hot_proto_msgTypes[10]
+	mi := &file_hot_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -668,7 +1422,7 @@ func (x *GetStatsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatsResponse.ProtoReflect.Descriptor instead.
 func (*GetStatsResponse) Descriptor() ([]byte, []int) {
-	return file_hot_proto_rawDescGZIP(), []int{10}
+	return file_hot_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *GetStatsResponse) GetRequests() int64 {
@@ -706,6 +1460,13 @@ func (x *GetStatsResponse) GetOldest() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *GetStatsResponse) GetGeneration() string {
+	if x != nil {
+		return x.Generation
+	}
+	return ""
+}
+
 type ListPublishedRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -714,7 +1475,7 @@ type ListPublishedRequest struct {
 
 func (x *ListPublishedRequest) Reset() {
 	*x = ListPublishedRequest{}
-	mi := &file_hot_proto_msgTypes[11]
+	mi := &file_hot_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -726,7 +1487,7 @@ func (x *ListPublishedRequest) String() string {
 func (*ListPublishedRequest) ProtoMessage() {}
 
 func (x *ListPublishedRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hot_proto_msgTypes[11]
+	mi := &file_hot_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -739,7 +1500,7 @@ func (x *ListPublishedRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPublishedRequest.ProtoReflect.Descriptor instead.
 func (*ListPublishedRequest) Descriptor() ([]byte, []int) {
-	return file_hot_proto_rawDescGZIP(), []int{11}
+	return file_hot_proto_rawDescGZIP(), []int{22}
 }
 
 type ListPublishedResponse struct {
@@ -752,7 +1513,7 @@ type ListPublishedResponse struct {
 
 func (x *ListPublishedResponse) Reset() {
 	*x = ListPublishedResponse{}
-	mi := &file_hot_proto_msgTypes[12]
+	mi := &file_hot_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -764,7 +1525,7 @@ func (x *ListPublishedResponse) String() string {
 func (*ListPublishedResponse) ProtoMessage() {}
 
 func (x *ListPublishedResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hot_proto_msgTypes[12]
+	mi := &file_hot_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -777,7 +1538,7 @@ func (x *ListPublishedResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPublishedResponse.ProtoReflect.Descriptor instead.
 func (*ListPublishedResponse) Descriptor() ([]byte, []int) {
-	return file_hot_proto_rawDescGZIP(), []int{12}
+	return file_hot_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ListPublishedResponse) GetPaths() []string {
@@ -796,7 +1557,7 @@ type ReleaseRequest struct {
 
 func (x *ReleaseRequest) Reset() {
 	*x = ReleaseRequest{}
-	mi := &file_hot_proto_msgTypes[13]
+	mi := &file_hot_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -808,7 +1569,7 @@ func (x *ReleaseRequest) String() string {
 func (*ReleaseRequest) ProtoMessage() {}
 
 func (x *ReleaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_hot_proto_msgTypes[13]
+	mi := &file_hot_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -821,7 +1582,7 @@ func (x *ReleaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseRequest.ProtoReflect.Descriptor instead.
 func (*ReleaseRequest) Descriptor() ([]byte, []int) {
-	return file_hot_proto_rawDescGZIP(), []int{13}
+	return file_hot_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ReleaseRequest) GetPaths() []string {
@@ -839,7 +1600,7 @@ type ReleaseResponse struct {
 
 func (x *ReleaseResponse) Reset() {
 	*x = ReleaseResponse{}
-	mi := &file_hot_proto_msgTypes[14]
+	mi := &file_hot_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -851,7 +1612,7 @@ func (x *ReleaseResponse) String() string {
 func (*ReleaseResponse) ProtoMessage() {}
 
 func (x *ReleaseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_hot_proto_msgTypes[14]
+	mi := &file_hot_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -864,26 +1625,14 @@ func (x *ReleaseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseResponse.ProtoReflect.Descriptor instead.
 func (*ReleaseResponse) Descriptor() ([]byte, []int) {
-	return file_hot_proto_rawDescGZIP(), []int{14}
+	return file_hot_proto_rawDescGZIP(), []int{25}
 }
 
 var File_hot_proto protoreflect.FileDescriptor
 
 const file_hot_proto_rawDesc = "" +
 	"\n" +
-	"\thot.proto\x12\x0fspanlake.hot.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x15\n" +
-	"\x13ListServicesRequest\"L\n" +
-	"\x14ListServicesResponse\x124\n" +
-	"\bservices\x18\x01 \x03(\v2\x18.spanlake.hot.v1.ServiceR\bservices\"\x9e\x01\n" +
-	"\aService\x12\x12\n" +
-	"\x04name\x18\x01 \x01(\tR\x04name\x12/\n" +
-	"\x14first_seen_unix_nano\x18\x02 \x01(\x06R\x11firstSeenUnixNano\x12-\n" +
-	"\x13last_seen_unix_nano\x18\x03 \x01(\x06R\x10lastSeenUnixNano\x12\x1f\n" +
-	"\vtotal_spans\x18\x04 \x01(\x03R\n" +
-	"totalSpans\"Y\n" +
-	"\x10ListRootsRequest\x12/\n" +
-	"\x06filter\x18\x01 \x01(\v2\x17.spanlake.hot.v1.FilterR\x06filter\x12\x14\n" +
-	"\x05limit\x18\x02 \x01(\x03R\x05limit\"\xf5\x02\n" +
+	"\thot.proto\x12\x0fspanlake.hot.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf2\x03\n" +
 	"\x06Filter\x12!\n" +
 	"\fservice_name\x18\x01 \x01(\tR\vserviceName\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12.\n" +
@@ -893,10 +1642,34 @@ const file_hot_proto_rawDesc = "" +
 	"\fmax_duration\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\vmaxDuration\x12$\n" +
 	"\vstatus_code\x18\a \x01(\x11H\x00R\n" +
 	"statusCode\x88\x01\x01\x12\x17\n" +
-	"\x04kind\x18\b \x01(\x11H\x01R\x04kind\x88\x01\x01B\x0e\n" +
+	"\x04kind\x18\b \x01(\x11H\x01R\x04kind\x88\x01\x01\x129\n" +
+	"\n" +
+	"name_match\x18\t \x01(\x0e2\x1a.spanlake.hot.v1.NameMatchR\tnameMatch\x12@\n" +
+	"\n" +
+	"attributes\x18\n" +
+	" \x03(\v2 .spanlake.hot.v1.AttributeClauseR\n" +
+	"attributesB\x0e\n" +
 	"\f_status_codeB\a\n" +
-	"\x05_kind\"=\n" +
-	"\x11ListRootsResponse\x12(\n" +
+	"\x05_kind\"V\n" +
+	"\x0fAttributeClause\x12C\n" +
+	"\n" +
+	"conditions\x18\x01 \x03(\v2#.spanlake.hot.v1.AttributeConditionR\n" +
+	"conditions\"K\n" +
+	"\x12AttributeCondition\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x19\n" +
+	"\x05value\x18\x02 \x01(\tH\x00R\x05value\x88\x01\x01B\b\n" +
+	"\x06_value\"\xa4\x01\n" +
+	"\x10ListSpansRequest\x12/\n" +
+	"\x06filter\x18\x01 \x01(\v2\x17.spanlake.hot.v1.FilterR\x06filter\x12\x14\n" +
+	"\x05limit\x18\x02 \x01(\x03R\x05limit\x12\x1d\n" +
+	"\n" +
+	"roots_only\x18\x03 \x01(\bR\trootsOnly\x12*\n" +
+	"\x05after\x18\x04 \x01(\v2\x14.spanlake.hot.v1.KeyR\x05after\"l\n" +
+	"\x03Key\x121\n" +
+	"\x15start_time_unix_micro\x18\x01 \x01(\x12R\x12startTimeUnixMicro\x12\x19\n" +
+	"\btrace_id\x18\x02 \x01(\tR\atraceId\x12\x17\n" +
+	"\aspan_id\x18\x03 \x01(\tR\x06spanId\"=\n" +
+	"\x11ListSpansResponse\x12(\n" +
 	"\x04rows\x18\x01 \x03(\v2\x14.spanlake.hot.v1.RowR\x04rows\"\xa9\x02\n" +
 	"\x03Row\x12\x19\n" +
 	"\btrace_id\x18\x01 \x01(\fR\atraceId\x12\x17\n" +
@@ -909,6 +1682,45 @@ const file_hot_proto_rawDesc = "" +
 	"\x12end_time_unix_nano\x18\b \x01(\x06R\x0fendTimeUnixNano\x12\x1f\n" +
 	"\vstatus_code\x18\t \x01(\x11R\n" +
 	"statusCode\"E\n" +
+	"\x12ListMatchesRequest\x12/\n" +
+	"\x06filter\x18\x01 \x01(\v2\x17.spanlake.hot.v1.FilterR\x06filter\"G\n" +
+	"\x13ListMatchesResponse\x120\n" +
+	"\amatches\x18\x01 \x03(\v2\x16.spanlake.hot.v1.MatchR\amatches\"S\n" +
+	"\x05Match\x12\x19\n" +
+	"\btrace_id\x18\x01 \x01(\fR\atraceId\x12/\n" +
+	"\x14start_time_unix_nano\x18\x02 \x01(\x06R\x11startTimeUnixNano\",\n" +
+	"\x11ListTracesRequest\x12\x17\n" +
+	"\aspan_id\x18\x01 \x01(\fR\x06spanId\"1\n" +
+	"\x12ListTracesResponse\x12\x1b\n" +
+	"\ttrace_ids\x18\x01 \x03(\fR\btraceIds\"\x92\x02\n" +
+	"\x11CountSpansRequest\x12!\n" +
+	"\fservice_name\x18\x01 \x01(\tR\vserviceName\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12.\n" +
+	"\x04from\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x04from\x120\n" +
+	"\x05until\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x12-\n" +
+	"\x04step\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\x04step\x12\x17\n" +
+	"\aby_name\x18\x06 \x01(\bR\x06byName\x12\x1c\n" +
+	"\tdurations\x18\a \x01(\bR\tdurations\"z\n" +
+	"\x12CountSpansResponse\x12\x1e\n" +
+	"\n" +
+	"generation\x18\x01 \x01(\tR\n" +
+	"generation\x12\x14\n" +
+	"\x05files\x18\x02 \x03(\tR\x05files\x12.\n" +
+	"\x06counts\x18\x03 \x03(\v2\x16.spanlake.hot.v1.CountR\x06counts\"\xac\x03\n" +
+	"\x05Count\x12\x12\n" +
+	"\x04file\x18\x01 \x01(\tR\x04file\x12!\n" +
+	"\fservice_name\x18\x02 \x01(\tR\vserviceName\x12\x12\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name\x12+\n" +
+	"\x0fstart_unix_nano\x18\x04 \x01(\x12H\x00R\rstartUnixNano\x88\x01\x01\x12\x14\n" +
+	"\x05spans\x18\x05 \x01(\x03R\x05spans\x12\x16\n" +
+	"\x06errors\x18\x06 \x01(\x03R\x06errors\x12:\n" +
+	"\x1afirst_start_time_unix_nano\x18\a \x01(\x06R\x16firstStartTimeUnixNano\x128\n" +
+	"\x19last_start_time_unix_nano\x18\b \x01(\x06R\x15lastStartTimeUnixNano\x12!\n" +
+	"\fduration_sum\x18\t \x01(\x01R\vdurationSum\x12)\n" +
+	"\x10duration_buckets\x18\n" +
+	" \x03(\x11R\x0fdurationBuckets\x12%\n" +
+	"\x0eduration_spans\x18\v \x03(\x03R\rdurationSpansB\x12\n" +
+	"\x10_start_unix_nano\"E\n" +
 	"\x0fGetSpansRequest\x12\x19\n" +
 	"\btrace_id\x18\x01 \x01(\fR\atraceId\x12\x17\n" +
 	"\aspan_id\x18\x02 \x01(\fR\x06spanId\"S\n" +
@@ -917,24 +1729,44 @@ const file_hot_proto_rawDesc = "" +
 	"tracesData\x12\x1e\n" +
 	"\n" +
 	"unfinished\x18\x02 \x01(\bR\n" +
-	"unfinished\"\x11\n" +
-	"\x0fGetStatsRequest\"\xb7\x01\n" +
+	"unfinished\"@\n" +
+	"\x10ReadSpansRequest\x12,\n" +
+	"\x04refs\x18\x01 \x03(\v2\x18.spanlake.hot.v1.SpanRefR\x04refs\"=\n" +
+	"\aSpanRef\x12\x19\n" +
+	"\btrace_id\x18\x01 \x01(\fR\atraceId\x12\x17\n" +
+	"\aspan_id\x18\x02 \x01(\fR\x06spanId\"E\n" +
+	"\x12SelectSpansRequest\x12/\n" +
+	"\x06filter\x18\x01 \x01(\v2\x17.spanlake.hot.v1.FilterR\x06filter\"\x11\n" +
+	"\x0fGetStatsRequest\"\xd7\x01\n" +
 	"\x10GetStatsResponse\x12\x1a\n" +
 	"\brequests\x18\x01 \x01(\x03R\brequests\x12\x14\n" +
 	"\x05spans\x18\x02 \x01(\x03R\x05spans\x12\x14\n" +
 	"\x05bytes\x18\x03 \x01(\x03R\x05bytes\x12'\n" +
 	"\x0fpublished_spans\x18\x04 \x01(\x03R\x0epublishedSpans\x122\n" +
-	"\x06oldest\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x06oldest\"\x16\n" +
+	"\x06oldest\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x06oldest\x12\x1e\n" +
+	"\n" +
+	"generation\x18\x06 \x01(\tR\n" +
+	"generation\"\x16\n" +
 	"\x14ListPublishedRequest\"-\n" +
 	"\x15ListPublishedResponse\x12\x14\n" +
 	"\x05paths\x18\x01 \x03(\tR\x05paths\"&\n" +
 	"\x0eReleaseRequest\x12\x14\n" +
 	"\x05paths\x18\x01 \x03(\tR\x05paths\"\x11\n" +
-	"\x0fReleaseResponse2\x8e\x04\n" +
-	"\x03Hot\x12]\n" +
-	"\fListServices\x12$.spanlake.hot.v1.ListServicesRequest\x1a%.spanlake.hot.v1.ListServicesResponse0\x01\x12T\n" +
-	"\tListRoots\x12!.spanlake.hot.v1.ListRootsRequest\x1a\".spanlake.hot.v1.ListRootsResponse0\x01\x12Q\n" +
-	"\bGetSpans\x12 .spanlake.hot.v1.GetSpansRequest\x1a!.spanlake.hot.v1.GetSpansResponse0\x01\x12O\n" +
+	"\x0fReleaseResponse*Q\n" +
+	"\tNameMatch\x12\x14\n" +
+	"\x10NAME_MATCH_EXACT\x10\x00\x12\x15\n" +
+	"\x11NAME_MATCH_PREFIX\x10\x01\x12\x17\n" +
+	"\x13NAME_MATCH_CONTAINS\x10\x022\xeb\x06\n" +
+	"\x03Hot\x12T\n" +
+	"\tListSpans\x12!.spanlake.hot.v1.ListSpansRequest\x1a\".spanlake.hot.v1.ListSpansResponse0\x01\x12Z\n" +
+	"\vListMatches\x12#.spanlake.hot.v1.ListMatchesRequest\x1a$.spanlake.hot.v1.ListMatchesResponse0\x01\x12W\n" +
+	"\n" +
+	"ListTraces\x12\".spanlake.hot.v1.ListTracesRequest\x1a#.spanlake.hot.v1.ListTracesResponse0\x01\x12W\n" +
+	"\n" +
+	"CountSpans\x12\".spanlake.hot.v1.CountSpansRequest\x1a#.spanlake.hot.v1.CountSpansResponse0\x01\x12Q\n" +
+	"\bGetSpans\x12 .spanlake.hot.v1.GetSpansRequest\x1a!.spanlake.hot.v1.GetSpansResponse0\x01\x12S\n" +
+	"\tReadSpans\x12!.spanlake.hot.v1.ReadSpansRequest\x1a!.spanlake.hot.v1.GetSpansResponse0\x01\x12W\n" +
+	"\vSelectSpans\x12#.spanlake.hot.v1.SelectSpansRequest\x1a!.spanlake.hot.v1.GetSpansResponse0\x01\x12O\n" +
 	"\bGetStats\x12 .spanlake.hot.v1.GetStatsRequest\x1a!.spanlake.hot.v1.GetStatsResponse\x12`\n" +
 	"\rListPublished\x12%.spanlake.hot.v1.ListPublishedRequest\x1a&.spanlake.hot.v1.ListPublishedResponse0\x01\x12L\n" +
 	"\aRelease\x12\x1f.spanlake.hot.v1.ReleaseRequest\x1a .spanlake.hot.v1.ReleaseResponseB1Z/github.com/spanlake/spanlake/internal/hot/hotpbb\x06proto3"
@@ -951,52 +1783,84 @@ func file_hot_proto_rawDescGZIP() []byte {
 	return file_hot_proto_rawDescData
 }
 
-var file_hot_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
+var file_hot_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_hot_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
 var file_hot_proto_goTypes = []any{
-	(*ListServicesRequest)(nil),   // 0: spanlake.hot.v1.ListServicesRequest
-	(*ListServicesResponse)(nil),  // 1: spanlake.hot.v1.ListServicesResponse
-	(*Service)(nil),               // 2: spanlake.hot.v1.Service
-	(*ListRootsRequest)(nil),      // 3: spanlake.hot.v1.ListRootsRequest
-	(*Filter)(nil),                // 4: spanlake.hot.v1.Filter
-	(*ListRootsResponse)(nil),     // 5: spanlake.hot.v1.ListRootsResponse
-	(*Row)(nil),                   // 6: spanlake.hot.v1.Row
-	(*GetSpansRequest)(nil),       // 7: spanlake.hot.v1.GetSpansRequest
-	(*GetSpansResponse)(nil),      // 8: spanlake.hot.v1.GetSpansResponse
-	(*GetStatsRequest)(nil),       // 9: spanlake.hot.v1.GetStatsRequest
-	(*GetStatsResponse)(nil),      // 10: spanlake.hot.v1.GetStatsResponse
-	(*ListPublishedRequest)(nil),  // 11: spanlake.hot.v1.ListPublishedRequest
-	(*ListPublishedResponse)(nil), // 12: spanlake.hot.v1.ListPublishedResponse
-	(*ReleaseRequest)(nil),        // 13: spanlake.hot.v1.ReleaseRequest
-	(*ReleaseResponse)(nil),       // 14: spanlake.hot.v1.ReleaseResponse
-	(*timestamppb.Timestamp)(nil), // 15: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 16: google.protobuf.Duration
+	(NameMatch)(0),                // 0: spanlake.hot.v1.NameMatch
+	(*Filter)(nil),                // 1: spanlake.hot.v1.Filter
+	(*AttributeClause)(nil),       // 2: spanlake.hot.v1.AttributeClause
+	(*AttributeCondition)(nil),    // 3: spanlake.hot.v1.AttributeCondition
+	(*ListSpansRequest)(nil),      // 4: spanlake.hot.v1.ListSpansRequest
+	(*Key)(nil),                   // 5: spanlake.hot.v1.Key
+	(*ListSpansResponse)(nil),     // 6: spanlake.hot.v1.ListSpansResponse
+	(*Row)(nil),                   // 7: spanlake.hot.v1.Row
+	(*ListMatchesRequest)(nil),    // 8: spanlake.hot.v1.ListMatchesRequest
+	(*ListMatchesResponse)(nil),   // 9: spanlake.hot.v1.ListMatchesResponse
+	(*Match)(nil),                 // 10: spanlake.hot.v1.Match
+	(*ListTracesRequest)(nil),     // 11: spanlake.hot.v1.ListTracesRequest
+	(*ListTracesResponse)(nil),    // 12: spanlake.hot.v1.ListTracesResponse
+	(*CountSpansRequest)(nil),     // 13: spanlake.hot.v1.CountSpansRequest
+	(*CountSpansResponse)(nil),    // 14: spanlake.hot.v1.CountSpansResponse
+	(*Count)(nil),                 // 15: spanlake.hot.v1.Count
+	(*GetSpansRequest)(nil),       // 16: spanlake.hot.v1.GetSpansRequest
+	(*GetSpansResponse)(nil),      // 17: spanlake.hot.v1.GetSpansResponse
+	(*ReadSpansRequest)(nil),      // 18: spanlake.hot.v1.ReadSpansRequest
+	(*SpanRef)(nil),               // 19: spanlake.hot.v1.SpanRef
+	(*SelectSpansRequest)(nil),    // 20: spanlake.hot.v1.SelectSpansRequest
+	(*GetStatsRequest)(nil),       // 21: spanlake.hot.v1.GetStatsRequest
+	(*GetStatsResponse)(nil),      // 22: spanlake.hot.v1.GetStatsResponse
+	(*ListPublishedRequest)(nil),  // 23: spanlake.hot.v1.ListPublishedRequest
+	(*ListPublishedResponse)(nil), // 24: spanlake.hot.v1.ListPublishedResponse
+	(*ReleaseRequest)(nil),        // 25: spanlake.hot.v1.ReleaseRequest
+	(*ReleaseResponse)(nil),       // 26: spanlake.hot.v1.ReleaseResponse
+	(*timestamppb.Timestamp)(nil), // 27: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 28: google.protobuf.Duration
 }
 var file_hot_proto_depIdxs = []int32{
-	2,  // 0: spanlake.hot.v1.ListServicesResponse.services:type_name -> spanlake.hot.v1.Service
-	4,  // 1: spanlake.hot.v1.ListRootsRequest.filter:type_name -> spanlake.hot.v1.Filter
-	15, // 2: spanlake.hot.v1.Filter.from:type_name -> google.protobuf.Timestamp
-	15, // 3: spanlake.hot.v1.Filter.until:type_name -> google.protobuf.Timestamp
-	16, // 4: spanlake.hot.v1.Filter.min_duration:type_name -> google.protobuf.Duration
-	16, // 5: spanlake.hot.v1.Filter.max_duration:type_name -> google.protobuf.Duration
-	6,  // 6: spanlake.hot.v1.ListRootsResponse.rows:type_name -> spanlake.hot.v1.Row
-	15, // 7: spanlake.hot.v1.GetStatsResponse.oldest:type_name -> google.protobuf.Timestamp
-	0,  // 8: spanlake.hot.v1.Hot.ListServices:input_type -> spanlake.hot.v1.ListServicesRequest
-	3,  // 9: spanlake.hot.v1.Hot.ListRoots:input_type -> spanlake.hot.v1.ListRootsRequest
-	7,  // 10: spanlake.hot.v1.Hot.GetSpans:input_type -> spanlake.hot.v1.GetSpansRequest
-	9,  // 11: spanlake.hot.v1.Hot.GetStats:input_type -> spanlake.hot.v1.GetStatsRequest
-	11, // 12: spanlake.hot.v1.Hot.ListPublished:input_type -> spanlake.hot.v1.ListPublishedRequest
-	13, // 13: spanlake.hot.v1.Hot.Release:input_type -> spanlake.hot.v1.ReleaseRequest
-	1,  // 14: spanlake.hot.v1.Hot.ListServices:output_type -> spanlake.hot.v1.ListServicesResponse
-	5,  // 15: spanlake.hot.v1.Hot.ListRoots:output_type -> spanlake.hot.v1.ListRootsResponse
-	8,  // 16: spanlake.hot.v1.Hot.GetSpans:output_type -> spanlake.hot.v1.GetSpansResponse
-	10, // 17: spanlake.hot.v1.Hot.GetStats:output_type -> spanlake.hot.v1.GetStatsResponse
-	12, // 18: spanlake.hot.v1.Hot.ListPublished:output_type -> spanlake.hot.v1.ListPublishedResponse
-	14, // 19: spanlake.hot.v1.Hot.Release:output_type -> spanlake.hot.v1.ReleaseResponse
-	14, // [14:20] is the sub-list for method output_type
-	8,  // [8:14] is the sub-list for method input_type
-	8,  // [8:8] is the sub-list for extension type_name
-	8,  // [8:8] is the sub-list for extension extendee
-	0,  // [0:8] is the sub-list for field type_name
+	27, // 0: spanlake.hot.v1.Filter.from:type_name -> google.protobuf.Timestamp
+	27, // 1: spanlake.hot.v1.Filter.until:type_name -> google.protobuf.Timestamp
+	28, // 2: spanlake.hot.v1.Filter.min_duration:type_name -> google.protobuf.Duration
+	28, // 3: spanlake.hot.v1.Filter.max_duration:type_name -> google.protobuf.Duration
+	0,  // 4: spanlake.hot.v1.Filter.name_match:type_name -> spanlake.hot.v1.NameMatch
+	2,  // 5: spanlake.hot.v1.Filter.attributes:type_name -> spanlake.hot.v1.AttributeClause
+	3,  // 6: spanlake.hot.v1.AttributeClause.conditions:type_name -> spanlake.hot.v1.AttributeCondition
+	1,  // 7: spanlake.hot.v1.ListSpansRequest.filter:type_name -> spanlake.hot.v1.Filter
+	5,  // 8: spanlake.hot.v1.ListSpansRequest.after:type_name -> spanlake.hot.v1.Key
+	7,  // 9: spanlake.hot.v1.ListSpansResponse.rows:type_name -> spanlake.hot.v1.Row
+	1,  // 10: spanlake.hot.v1.ListMatchesRequest.filter:type_name -> spanlake.hot.v1.Filter
+	10, // 11: spanlake.hot.v1.ListMatchesResponse.matches:type_name -> spanlake.hot.v1.Match
+	27, // 12: spanlake.hot.v1.CountSpansRequest.from:type_name -> google.protobuf.Timestamp
+	27, // 13: spanlake.hot.v1.CountSpansRequest.until:type_name -> google.protobuf.Timestamp
+	28, // 14: spanlake.hot.v1.CountSpansRequest.step:type_name -> google.protobuf.Duration
+	15, // 15: spanlake.hot.v1.CountSpansResponse.counts:type_name -> spanlake.hot.v1.Count
+	19, // 16: spanlake.hot.v1.ReadSpansRequest.refs:type_name -> spanlake.hot.v1.SpanRef
+	1,  // 17: spanlake.hot.v1.SelectSpansRequest.filter:type_name -> spanlake.hot.v1.Filter
+	27, // 18: spanlake.hot.v1.GetStatsResponse.oldest:type_name -> google.protobuf.Timestamp
+	4,  // 19: spanlake.hot.v1.Hot.ListSpans:input_type -> spanlake.hot.v1.ListSpansRequest
+	8,  // 20: spanlake.hot.v1.Hot.ListMatches:input_type -> spanlake.hot.v1.ListMatchesRequest
+	11, // 21: spanlake.hot.v1.Hot.ListTraces:input_type -> spanlake.hot.v1.ListTracesRequest
+	13, // 22: spanlake.hot.v1.Hot.CountSpans:input_type -> spanlake.hot.v1.CountSpansRequest
+	16, // 23: spanlake.hot.v1.Hot.GetSpans:input_type -> spanlake.hot.v1.GetSpansRequest
+	18, // 24: spanlake.hot.v1.Hot.ReadSpans:input_type -> spanlake.hot.v1.ReadSpansRequest
+	20, // 25: spanlake.hot.v1.Hot.SelectSpans:input_type -> spanlake.hot.v1.SelectSpansRequest
+	21, // 26: spanlake.hot.v1.Hot.GetStats:input_type -> spanlake.hot.v1.GetStatsRequest
+	23, // 27: spanlake.hot.v1.Hot.ListPublished:input_type -> spanlake.hot.v1.ListPublishedRequest
+	25, // 28: spanlake.hot.v1.Hot.Release:input_type -> spanlake.hot.v1.ReleaseRequest
+	6,  // 29: spanlake.hot.v1.Hot.ListSpans:output_type -> spanlake.hot.v1.ListSpansResponse
+	9,  // 30: spanlake.hot.v1.Hot.ListMatches:output_type -> spanlake.hot.v1.ListMatchesResponse
+	12, // 31: spanlake.hot.v1.Hot.ListTraces:output_type -> spanlake.hot.v1.ListTracesResponse
+	14, // 32: spanlake.hot.v1.Hot.CountSpans:output_type -> spanlake.hot.v1.CountSpansResponse
+	17, // 33: spanlake.hot.v1.Hot.GetSpans:output_type -> spanlake.hot.v1.GetSpansResponse
+	17, // 34: spanlake.hot.v1.Hot.ReadSpans:output_type -> spanlake.hot.v1.GetSpansResponse
+	17, // 35: spanlake.hot.v1.Hot.SelectSpans:output_type -> spanlake.hot.v1.GetSpansResponse
+	22, // 36: spanlake.hot.v1.Hot.GetStats:output_type -> spanlake.hot.v1.GetStatsResponse
+	24, // 37: spanlake.hot.v1.Hot.ListPublished:output_type -> spanlake.hot.v1.ListPublishedResponse
+	26, // 38: spanlake.hot.v1.Hot.Release:output_type -> spanlake.hot.v1.ReleaseResponse
+	29, // [29:39] is the sub-list for method output_type
+	19, // [19:29] is the sub-list for method input_type
+	19, // [19:19] is the sub-list for extension type_name
+	19, // [19:19] is the sub-list for extension extendee
+	0,  // [0:19] is the sub-list for field type_name
 }
 
 func init() { file_hot_proto_init() }
@@ -1004,19 +1868,22 @@ func file_hot_proto_init() {
 	if File_hot_proto != nil {
 		return
 	}
-	file_hot_proto_msgTypes[4].OneofWrappers = []any{}
+	file_hot_proto_msgTypes[0].OneofWrappers = []any{}
+	file_hot_proto_msgTypes[2].OneofWrappers = []any{}
+	file_hot_proto_msgTypes[14].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_hot_proto_rawDesc), len(file_hot_proto_rawDesc)),
-			NumEnums:      0,
-			NumMessages:   15,
+			NumEnums:      1,
+			NumMessages:   26,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
 		GoTypes:           file_hot_proto_goTypes,
 		DependencyIndexes: file_hot_proto_depIdxs,
+		EnumInfos:         file_hot_proto_enumTypes,
 		MessageInfos:      file_hot_proto_msgTypes,
 	}.Build()
 	File_hot_proto = out.File

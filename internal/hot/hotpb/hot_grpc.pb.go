@@ -11,7 +11,6 @@ package hotpb
 
 import (
 	context "context"
-
 	grpc "google.golang.org/grpc"
 	codes "google.golang.org/grpc/codes"
 	status "google.golang.org/grpc/status"
@@ -23,9 +22,13 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	Hot_ListServices_FullMethodName  = "/spanlake.hot.v1.Hot/ListServices"
-	Hot_ListRoots_FullMethodName     = "/spanlake.hot.v1.Hot/ListRoots"
+	Hot_ListSpans_FullMethodName     = "/spanlake.hot.v1.Hot/ListSpans"
+	Hot_ListMatches_FullMethodName   = "/spanlake.hot.v1.Hot/ListMatches"
+	Hot_ListTraces_FullMethodName    = "/spanlake.hot.v1.Hot/ListTraces"
+	Hot_CountSpans_FullMethodName    = "/spanlake.hot.v1.Hot/CountSpans"
 	Hot_GetSpans_FullMethodName      = "/spanlake.hot.v1.Hot/GetSpans"
+	Hot_ReadSpans_FullMethodName     = "/spanlake.hot.v1.Hot/ReadSpans"
+	Hot_SelectSpans_FullMethodName   = "/spanlake.hot.v1.Hot/SelectSpans"
 	Hot_GetStats_FullMethodName      = "/spanlake.hot.v1.Hot/GetStats"
 	Hot_ListPublished_FullMethodName = "/spanlake.hot.v1.Hot/ListPublished"
 	Hot_Release_FullMethodName       = "/spanlake.hot.v1.Hot/Release"
@@ -38,11 +41,20 @@ const (
 // Hot is what internal/hot's interface Spans says. Answers that can be large are streams of messages of about 256 KiB, the parts
 // of one list.
 type HotClient interface {
-	ListServices(ctx context.Context, in *ListServicesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ListServicesResponse], error)
-	// ListRoots answers the newest first.
-	ListRoots(ctx context.Context, in *ListRootsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ListRootsResponse], error)
-	// GetSpans answers whole spans, in the order in which they were received.
+	// ListSpans answers the newest first.
+	ListSpans(ctx context.Context, in *ListSpansRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ListSpansResponse], error)
+	// ListMatches answers the traces in which the filter chooses a span, those with the newest such span first.
+	ListMatches(ctx context.Context, in *ListMatchesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ListMatchesResponse], error)
+	// ListTraces answers the traces that have a span with an id.
+	ListTraces(ctx context.Context, in *ListTracesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ListTracesResponse], error)
+	// CountSpans counts in one moment, whatever the number of messages.
+	CountSpans(ctx context.Context, in *CountSpansRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[CountSpansResponse], error)
+	// GetSpans answers whole spans, in the order in which they were received. So do ReadSpans and SelectSpans.
 	GetSpans(ctx context.Context, in *GetSpansRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetSpansResponse], error)
+	// ReadSpans answers those with certain ids.
+	ReadSpans(ctx context.Context, in *ReadSpansRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetSpansResponse], error)
+	// SelectSpans answers all that the filter chooses.
+	SelectSpans(ctx context.Context, in *SelectSpansRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetSpansResponse], error)
 	GetStats(ctx context.Context, in *GetStatsRequest, opts ...grpc.CallOption) (*GetStatsResponse, error)
 	ListPublished(ctx context.Context, in *ListPublishedRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ListPublishedResponse], error)
 	Release(ctx context.Context, in *ReleaseRequest, opts ...grpc.CallOption) (*ReleaseResponse, error)
@@ -56,13 +68,13 @@ func NewHotClient(cc grpc.ClientConnInterface) HotClient {
 	return &hotClient{cc}
 }
 
-func (c *hotClient) ListServices(ctx context.Context, in *ListServicesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ListServicesResponse], error) {
+func (c *hotClient) ListSpans(ctx context.Context, in *ListSpansRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ListSpansResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &Hot_ServiceDesc.Streams[0], Hot_ListServices_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &Hot_ServiceDesc.Streams[0], Hot_ListSpans_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
-	x := &grpc.GenericClientStream[ListServicesRequest, ListServicesResponse]{ClientStream: stream}
+	x := &grpc.GenericClientStream[ListSpansRequest, ListSpansResponse]{ClientStream: stream}
 	if err := x.ClientStream.SendMsg(in); err != nil {
 		return nil, err
 	}
@@ -73,15 +85,15 @@ func (c *hotClient) ListServices(ctx context.Context, in *ListServicesRequest, o
 }
 
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
-type Hot_ListServicesClient = grpc.ServerStreamingClient[ListServicesResponse]
+type Hot_ListSpansClient = grpc.ServerStreamingClient[ListSpansResponse]
 
-func (c *hotClient) ListRoots(ctx context.Context, in *ListRootsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ListRootsResponse], error) {
+func (c *hotClient) ListMatches(ctx context.Context, in *ListMatchesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ListMatchesResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &Hot_ServiceDesc.Streams[1], Hot_ListRoots_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &Hot_ServiceDesc.Streams[1], Hot_ListMatches_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
-	x := &grpc.GenericClientStream[ListRootsRequest, ListRootsResponse]{ClientStream: stream}
+	x := &grpc.GenericClientStream[ListMatchesRequest, ListMatchesResponse]{ClientStream: stream}
 	if err := x.ClientStream.SendMsg(in); err != nil {
 		return nil, err
 	}
@@ -92,11 +104,49 @@ func (c *hotClient) ListRoots(ctx context.Context, in *ListRootsRequest, opts ..
 }
 
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
-type Hot_ListRootsClient = grpc.ServerStreamingClient[ListRootsResponse]
+type Hot_ListMatchesClient = grpc.ServerStreamingClient[ListMatchesResponse]
+
+func (c *hotClient) ListTraces(ctx context.Context, in *ListTracesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ListTracesResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &Hot_ServiceDesc.Streams[2], Hot_ListTraces_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[ListTracesRequest, ListTracesResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Hot_ListTracesClient = grpc.ServerStreamingClient[ListTracesResponse]
+
+func (c *hotClient) CountSpans(ctx context.Context, in *CountSpansRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[CountSpansResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &Hot_ServiceDesc.Streams[3], Hot_CountSpans_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[CountSpansRequest, CountSpansResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Hot_CountSpansClient = grpc.ServerStreamingClient[CountSpansResponse]
 
 func (c *hotClient) GetSpans(ctx context.Context, in *GetSpansRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetSpansResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &Hot_ServiceDesc.Streams[2], Hot_GetSpans_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &Hot_ServiceDesc.Streams[4], Hot_GetSpans_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -113,6 +163,44 @@ func (c *hotClient) GetSpans(ctx context.Context, in *GetSpansRequest, opts ...g
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Hot_GetSpansClient = grpc.ServerStreamingClient[GetSpansResponse]
 
+func (c *hotClient) ReadSpans(ctx context.Context, in *ReadSpansRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetSpansResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &Hot_ServiceDesc.Streams[5], Hot_ReadSpans_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[ReadSpansRequest, GetSpansResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Hot_ReadSpansClient = grpc.ServerStreamingClient[GetSpansResponse]
+
+func (c *hotClient) SelectSpans(ctx context.Context, in *SelectSpansRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetSpansResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &Hot_ServiceDesc.Streams[6], Hot_SelectSpans_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[SelectSpansRequest, GetSpansResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Hot_SelectSpansClient = grpc.ServerStreamingClient[GetSpansResponse]
+
 func (c *hotClient) GetStats(ctx context.Context, in *GetStatsRequest, opts ...grpc.CallOption) (*GetStatsResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(GetStatsResponse)
@@ -125,7 +213,7 @@ func (c *hotClient) GetStats(ctx context.Context, in *GetStatsRequest, opts ...g
 
 func (c *hotClient) ListPublished(ctx context.Context, in *ListPublishedRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ListPublishedResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	stream, err := c.cc.NewStream(ctx, &Hot_ServiceDesc.Streams[3], Hot_ListPublished_FullMethodName, cOpts...)
+	stream, err := c.cc.NewStream(ctx, &Hot_ServiceDesc.Streams[7], Hot_ListPublished_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -159,11 +247,20 @@ func (c *hotClient) Release(ctx context.Context, in *ReleaseRequest, opts ...grp
 // Hot is what internal/hot's interface Spans says. Answers that can be large are streams of messages of about 256 KiB, the parts
 // of one list.
 type HotServer interface {
-	ListServices(*ListServicesRequest, grpc.ServerStreamingServer[ListServicesResponse]) error
-	// ListRoots answers the newest first.
-	ListRoots(*ListRootsRequest, grpc.ServerStreamingServer[ListRootsResponse]) error
-	// GetSpans answers whole spans, in the order in which they were received.
+	// ListSpans answers the newest first.
+	ListSpans(*ListSpansRequest, grpc.ServerStreamingServer[ListSpansResponse]) error
+	// ListMatches answers the traces in which the filter chooses a span, those with the newest such span first.
+	ListMatches(*ListMatchesRequest, grpc.ServerStreamingServer[ListMatchesResponse]) error
+	// ListTraces answers the traces that have a span with an id.
+	ListTraces(*ListTracesRequest, grpc.ServerStreamingServer[ListTracesResponse]) error
+	// CountSpans counts in one moment, whatever the number of messages.
+	CountSpans(*CountSpansRequest, grpc.ServerStreamingServer[CountSpansResponse]) error
+	// GetSpans answers whole spans, in the order in which they were received. So do ReadSpans and SelectSpans.
 	GetSpans(*GetSpansRequest, grpc.ServerStreamingServer[GetSpansResponse]) error
+	// ReadSpans answers those with certain ids.
+	ReadSpans(*ReadSpansRequest, grpc.ServerStreamingServer[GetSpansResponse]) error
+	// SelectSpans answers all that the filter chooses.
+	SelectSpans(*SelectSpansRequest, grpc.ServerStreamingServer[GetSpansResponse]) error
 	GetStats(context.Context, *GetStatsRequest) (*GetStatsResponse, error)
 	ListPublished(*ListPublishedRequest, grpc.ServerStreamingServer[ListPublishedResponse]) error
 	Release(context.Context, *ReleaseRequest) (*ReleaseResponse, error)
@@ -177,14 +274,26 @@ type HotServer interface {
 // pointer dereference when methods are called.
 type UnimplementedHotServer struct{}
 
-func (UnimplementedHotServer) ListServices(*ListServicesRequest, grpc.ServerStreamingServer[ListServicesResponse]) error {
-	return status.Error(codes.Unimplemented, "method ListServices not implemented")
+func (UnimplementedHotServer) ListSpans(*ListSpansRequest, grpc.ServerStreamingServer[ListSpansResponse]) error {
+	return status.Error(codes.Unimplemented, "method ListSpans not implemented")
 }
-func (UnimplementedHotServer) ListRoots(*ListRootsRequest, grpc.ServerStreamingServer[ListRootsResponse]) error {
-	return status.Error(codes.Unimplemented, "method ListRoots not implemented")
+func (UnimplementedHotServer) ListMatches(*ListMatchesRequest, grpc.ServerStreamingServer[ListMatchesResponse]) error {
+	return status.Error(codes.Unimplemented, "method ListMatches not implemented")
+}
+func (UnimplementedHotServer) ListTraces(*ListTracesRequest, grpc.ServerStreamingServer[ListTracesResponse]) error {
+	return status.Error(codes.Unimplemented, "method ListTraces not implemented")
+}
+func (UnimplementedHotServer) CountSpans(*CountSpansRequest, grpc.ServerStreamingServer[CountSpansResponse]) error {
+	return status.Error(codes.Unimplemented, "method CountSpans not implemented")
 }
 func (UnimplementedHotServer) GetSpans(*GetSpansRequest, grpc.ServerStreamingServer[GetSpansResponse]) error {
 	return status.Error(codes.Unimplemented, "method GetSpans not implemented")
+}
+func (UnimplementedHotServer) ReadSpans(*ReadSpansRequest, grpc.ServerStreamingServer[GetSpansResponse]) error {
+	return status.Error(codes.Unimplemented, "method ReadSpans not implemented")
+}
+func (UnimplementedHotServer) SelectSpans(*SelectSpansRequest, grpc.ServerStreamingServer[GetSpansResponse]) error {
+	return status.Error(codes.Unimplemented, "method SelectSpans not implemented")
 }
 func (UnimplementedHotServer) GetStats(context.Context, *GetStatsRequest) (*GetStatsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetStats not implemented")
@@ -216,27 +325,49 @@ func RegisterHotServer(s grpc.ServiceRegistrar, srv HotServer) {
 	s.RegisterService(&Hot_ServiceDesc, srv)
 }
 
-func _Hot_ListServices_Handler(srv interface{}, stream grpc.ServerStream) error {
-	m := new(ListServicesRequest)
+func _Hot_ListSpans_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(ListSpansRequest)
 	if err := stream.RecvMsg(m); err != nil {
 		return err
 	}
-	return srv.(HotServer).ListServices(m, &grpc.GenericServerStream[ListServicesRequest, ListServicesResponse]{ServerStream: stream})
+	return srv.(HotServer).ListSpans(m, &grpc.GenericServerStream[ListSpansRequest, ListSpansResponse]{ServerStream: stream})
 }
 
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
-type Hot_ListServicesServer = grpc.ServerStreamingServer[ListServicesResponse]
+type Hot_ListSpansServer = grpc.ServerStreamingServer[ListSpansResponse]
 
-func _Hot_ListRoots_Handler(srv interface{}, stream grpc.ServerStream) error {
-	m := new(ListRootsRequest)
+func _Hot_ListMatches_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(ListMatchesRequest)
 	if err := stream.RecvMsg(m); err != nil {
 		return err
 	}
-	return srv.(HotServer).ListRoots(m, &grpc.GenericServerStream[ListRootsRequest, ListRootsResponse]{ServerStream: stream})
+	return srv.(HotServer).ListMatches(m, &grpc.GenericServerStream[ListMatchesRequest, ListMatchesResponse]{ServerStream: stream})
 }
 
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
-type Hot_ListRootsServer = grpc.ServerStreamingServer[ListRootsResponse]
+type Hot_ListMatchesServer = grpc.ServerStreamingServer[ListMatchesResponse]
+
+func _Hot_ListTraces_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(ListTracesRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(HotServer).ListTraces(m, &grpc.GenericServerStream[ListTracesRequest, ListTracesResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Hot_ListTracesServer = grpc.ServerStreamingServer[ListTracesResponse]
+
+func _Hot_CountSpans_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(CountSpansRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(HotServer).CountSpans(m, &grpc.GenericServerStream[CountSpansRequest, CountSpansResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Hot_CountSpansServer = grpc.ServerStreamingServer[CountSpansResponse]
 
 func _Hot_GetSpans_Handler(srv interface{}, stream grpc.ServerStream) error {
 	m := new(GetSpansRequest)
@@ -248,6 +379,28 @@ func _Hot_GetSpans_Handler(srv interface{}, stream grpc.ServerStream) error {
 
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Hot_GetSpansServer = grpc.ServerStreamingServer[GetSpansResponse]
+
+func _Hot_ReadSpans_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(ReadSpansRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(HotServer).ReadSpans(m, &grpc.GenericServerStream[ReadSpansRequest, GetSpansResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Hot_ReadSpansServer = grpc.ServerStreamingServer[GetSpansResponse]
+
+func _Hot_SelectSpans_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(SelectSpansRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(HotServer).SelectSpans(m, &grpc.GenericServerStream[SelectSpansRequest, GetSpansResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Hot_SelectSpansServer = grpc.ServerStreamingServer[GetSpansResponse]
 
 func _Hot_GetStats_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetStatsRequest)
@@ -314,18 +467,38 @@ var Hot_ServiceDesc = grpc.ServiceDesc{
 	},
 	Streams: []grpc.StreamDesc{
 		{
-			StreamName:    "ListServices",
-			Handler:       _Hot_ListServices_Handler,
+			StreamName:    "ListSpans",
+			Handler:       _Hot_ListSpans_Handler,
 			ServerStreams: true,
 		},
 		{
-			StreamName:    "ListRoots",
-			Handler:       _Hot_ListRoots_Handler,
+			StreamName:    "ListMatches",
+			Handler:       _Hot_ListMatches_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "ListTraces",
+			Handler:       _Hot_ListTraces_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "CountSpans",
+			Handler:       _Hot_CountSpans_Handler,
 			ServerStreams: true,
 		},
 		{
 			StreamName:    "GetSpans",
 			Handler:       _Hot_GetSpans_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "ReadSpans",
+			Handler:       _Hot_ReadSpans_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "SelectSpans",
+			Handler:       _Hot_SelectSpans_Handler,
 			ServerStreams: true,
 		},
 		{
