@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -56,12 +57,13 @@ func TestCommandsOfTheDocumentation(t *testing.T) {
 		if strings.HasPrefix(c.path, "/api/v1/tail") {
 			continue // TestRESTTail reads one
 		}
-		response, body := s.fetch(t, c.path, c.accept)
-		if response.StatusCode != 200 || len(body) == 0 || c.accept != "" && response.Header.Get("Content-Type") != c.accept {
-			t.Errorf("%s: %s %s", c.path, response.Status, body)
+		a := s.fetch(t, c.path, c.accept)
+		body := string(a.body)
+		if a.code != http.StatusOK || body == "" || c.accept != "" && a.header.Get("Content-Type") != c.accept {
+			t.Errorf("%s: %s %s", c.path, a.status, body)
 		}
 		for _, shown := range c.shown {
-			if beginning, cut := strings.CutSuffix(shown, "..."); !strings.HasPrefix(string(body), beginning) || !cut && shown != strings.TrimSpace(string(body)) {
+			if beginning, cut := strings.CutSuffix(shown, "..."); !strings.HasPrefix(body, beginning) || !cut && shown != strings.TrimSpace(body) {
 				t.Errorf("%s shows\n%s\nbut the documentation says\n%s", c.path, body[:min(len(body), len(shown)+20)], shown)
 			}
 		}

@@ -31,11 +31,10 @@ func TestRESTHostileParameters(t *testing.T) {
 	i.mustFlush()
 	s.must("index") // waits until it is indexed
 	before := s.ask(t, "/traces")
-	_, text := s.fetch(t, "/openapi.json", "")
 	var described struct {
 		Paths map[string]struct{ Get *describedGet }
 	}
-	if err := json.Unmarshal(text, &described); err != nil {
+	if err := json.Unmarshal(s.fetch(t, "/openapi.json", "").body, &described); err != nil {
 		t.Fatal(err)
 	}
 	hostile := []string{
@@ -86,18 +85,18 @@ func (s *server) askHostile(t *testing.T, path, in, name, value string) {
 			query += "&name=x"
 		}
 	}
-	response, body := s.fetch(t, target+query, "")
-	switch response.StatusCode {
+	a := s.fetch(t, target+query, "")
+	switch a.code {
 	case http.StatusOK:
 	case http.StatusBadRequest, http.StatusNotFound, http.StatusUnprocessableEntity:
-		if response.Header.Get("Content-Type") != "application/problem+json" {
-			t.Errorf("%s%s: %s %s", target, query, response.Status, body)
+		if a.header.Get("Content-Type") != "application/problem+json" {
+			t.Errorf("%s%s: %s %s", target, query, a.status, a.body)
 		}
 	default:
-		t.Errorf("%s%s: %s %s", target, query, response.Status, body)
+		t.Errorf("%s%s: %s %s", target, query, a.status, a.body)
 	}
 	// What is asked for has a name that nothing has: that it comes back as a part of an error is all.
-	if response.StatusCode == http.StatusOK && strings.Contains(string(body), "0af7651916cd43dd8448eb211c80319c") || response.Header.Get("X-Bad") != "" {
-		t.Errorf("%s with %s=%.100q shows spans: %.300s", path, name, value, body)
+	if a.code == http.StatusOK && strings.Contains(string(a.body), "0af7651916cd43dd8448eb211c80319c") || a.header.Get("X-Bad") != "" {
+		t.Errorf("%s with %s=%.100q shows spans: %.300s", path, name, value, a.body)
 	}
 }

@@ -79,16 +79,24 @@ func TestRESTAnswers(t *testing.T) {
 // ask shows an answer: the status, what it lacks, and its JSON with line breaks.
 func (s *server) ask(t *testing.T, path string) string {
 	t.Helper()
-	response, body := s.fetch(t, "/api/v1"+path, "")
-	lacks := response.Header.Get("Spanlake-Completeness") + response.Trailer.Get("Spanlake-Completeness")
+	a := s.fetch(t, "/api/v1"+path, "")
+	lacks := a.header.Get("Spanlake-Completeness") + a.trailer.Get("Spanlake-Completeness")
 	var pretty bytes.Buffer
-	if err := json.Indent(&pretty, body, "", "  "); err != nil {
-		t.Fatalf("%v in %s", err, body)
+	if err := json.Indent(&pretty, a.body, "", "  "); err != nil {
+		t.Fatalf("%v in %s", err, a.body)
 	}
-	return response.Status + "\n" + response.Header.Get("Content-Type") + "\n" + lacks + "\n" + strings.TrimSpace(pretty.String()) + "\n"
+	return a.status + "\n" + a.header.Get("Content-Type") + "\n" + lacks + "\n" + strings.TrimSpace(pretty.String()) + "\n"
 }
 
-func (s *server) fetch(t *testing.T, path, accept string) (*http.Response, []byte) {
+// fetched is all of an answer.
+type fetched struct {
+	code            int
+	status          string
+	header, trailer http.Header
+	body            []byte
+}
+
+func (s *server) fetch(t *testing.T, path, accept string) fetched {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.url+path, nil)
 	if err != nil {
@@ -106,7 +114,7 @@ func (s *server) fetch(t *testing.T, path, accept string) (*http.Response, []byt
 	if err != nil {
 		t.Fatalf("%s: %v", path, err)
 	}
-	return response, body
+	return fetched{response.StatusCode, response.Status, response.Header, response.Trailer, body}
 }
 
 // sendBody sends a request in OTLP/JSON.
@@ -144,8 +152,8 @@ func (s *server) checkProtobuf(t *testing.T) {
 	if diff := cmp.Diff(exported[:3], trace); err != nil || diff != "" {
 		t.Errorf("%v: the trace differs from the export:\n%s", err, diff)
 	}
-	_, body := s.fetch(t, "/api/v1/traces/0af7651916cd43dd8448eb211c80319c", "application/x-protobuf")
-	if read, err := otlpwire.Split(body); err != nil || len(read) != 3 || read[1].OTLP == "" {
+	a := s.fetch(t, "/api/v1/traces/0af7651916cd43dd8448eb211c80319c", "application/x-protobuf")
+	if read, err := otlpwire.Split(a.body); err != nil || len(read) != 3 || read[1].OTLP == "" {
 		t.Errorf("%v: %+v is not what was sent", err, read)
 	}
 }

@@ -105,9 +105,9 @@ type Server struct {
 	queryTime time.Duration
 	queries   chan struct{}
 	verifying atomic.Bool
-	// spans is nil if nothing is asked of spans. tails and exports are taken by those that run.
-	spans          Queries
-	tails, exports chan struct{}
+	// spans is nil if nothing is asked of spans. tails, exports and whole, which are answers in OTLP, are taken by those that run.
+	spans                 Queries
+	tails, exports, whole chan struct{}
 	// ending is closed as soon as the server is told to stop.
 	ending chan struct{}
 	// The turns let one caller at a time read what /metrics and /readyz show.
@@ -144,6 +144,7 @@ func New(o Options) *Server {
 		spans:      o.Queries,
 		tails:      make(chan struct{}, maxTails),
 		exports:    make(chan struct{}, maxExports),
+		whole:      make(chan struct{}, maxWhole),
 		ending:     make(chan struct{}),
 		statusTurn: make(chan struct{}, 1),
 		sizeTurn:   make(chan struct{}, 1),

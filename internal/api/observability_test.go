@@ -1,11 +1,13 @@
 package api_test
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -137,6 +139,34 @@ func TestTracesInOTLP(t *testing.T) {
 		if want == "" && (a.status != http.StatusNotAcceptable || !strings.Contains(a.body, "allowed are application/json and application/x-protobuf")) ||
 			want != "" && (a.status != http.StatusOK || a.header.Get("Content-Type") != want) {
 			t.Errorf("%q: %d %s %s, want %q", accept, a.status, a.header.Get("Content-Type"), a.body, want)
+		}
+	}
+}
+
+// Few answers in OTLP are made at once, so that memory has a bound; the others wait for their turn.
+func TestAnswersInOTLPAreFew(t *testing.T) {
+	s, st := searching(t, exampleSpans())
+	asking, goOn, done := make(chan struct{}, 20), make(chan struct{}), make(chan int, 20)
+	st.fail = func(context.Context) error {
+		asking <- struct{}{}
+		<-goOn
+		return nil
+	}
+	for range 20 {
+		go func() { done <- s.do(t, http.MethodGet, "/api/v1/traces/"+id(16, 1), "").status }()
+	}
+	for range 4 {
+		<-asking
+	}
+	select {
+	case <-asking:
+		t.Error("more than 4 are made at once")
+	case <-time.After(200 * time.Millisecond):
+	}
+	close(goOn)
+	for range 20 {
+		if status := <-done; status != http.StatusOK {
+			t.Errorf("status %d", status)
 		}
 	}
 }

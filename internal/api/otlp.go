@@ -17,6 +17,10 @@ import (
 	"github.com/spanlake/spanlake/internal/span"
 )
 
+// maxWhole is how many answers in OTLP are made at once, others wait: one that is as large as it may be is in memory as spans, as a message
+// and as JSON for a moment.
+const maxWhole = 4
+
 // otlpOutput is an answer in OTLP.
 type otlpOutput struct {
 	ContentType  string `header:"Content-Type"`
@@ -92,6 +96,12 @@ func (s *Server) inOTLP(ctx context.Context, accept string, ask func(context.Con
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, s.queryTime, &queryTimeError{s.queryTime})
 	defer cancel()
+	select {
+	case s.whole <- struct{}{}:
+		defer func() { <-s.whole }()
+	case <-ctx.Done():
+		return nil, s.problemOf(ctx, ctx.Err())
+	}
 	spans, complete, err := ask(ctx)
 	if err != nil {
 		return nil, s.incomplete(ctx, err, complete)

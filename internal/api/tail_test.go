@@ -31,8 +31,16 @@ func root(n byte) span.Metadata {
 	return metadataOf(&s)
 }
 
+// opened is a tail that goes on until it is closed, or the test ends.
+type opened struct {
+	*bufio.Reader
+	status int
+	header http.Header
+	close  func()
+}
+
 // open begins a tail and reads it line by line.
-func (s *server) open(t *testing.T, query string) (*bufio.Reader, *http.Response) {
+func (s *server) open(t *testing.T, query string) opened {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.url+"/api/v1/tail"+query, nil)
 	if err != nil {
@@ -44,13 +52,14 @@ func (s *server) open(t *testing.T, query string) (*bufio.Reader, *http.Response
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = response.Body.Close() })
-	return bufio.NewReader(response.Body), response
+	end := func() { _ = response.Body.Close() } // it was only read
+	t.Cleanup(end)
+	return opened{bufio.NewReader(response.Body), response.StatusCode, response.Header, end}
 }
 
-func line(t *testing.T, from *bufio.Reader) string {
+func (o opened) line(t *testing.T) string {
 	t.Helper()
-	text, err := from.ReadString('\n')
+	text, err := o.ReadString('\n')
 	if err != nil {
 		t.Fatalf("%v after %q", err, text)
 	}
@@ -59,10 +68,10 @@ func line(t *testing.T, from *bufio.Reader) string {
 
 func TestATailShowsTracesAsTheyArrive(t *testing.T) {
 	s, st := following(t)
-	lines, response := s.open(t, "?service=shop&attribute=a&attribute=b")
-	if response.StatusCode != http.StatusOK || response.Header.Get("Content-Type") != "text/event-stream" ||
-		!strings.Contains(response.Header.Get("Spanlake-Completeness"), "in_process") {
-		t.Fatalf("%d %v", response.StatusCode, response.Header)
+	tail := s.open(t, "?service=shop&attribute=a&attribute=b")
+	if tail.status != http.StatusOK || tail.header.Get("Content-Type") != "text/event-stream" ||
+		!strings.Contains(tail.header.Get("Spanlake-Completeness"), "in_process") {
+		t.Fatalf("%d %v", tail.status, tail.header)
 	}
 	want := []string{": spanlake\n", "\n"}
 	go func() { st.arriving <- []span.Metadata{root(1), root(2)} }()
@@ -72,7 +81,7 @@ func TestATailShowsTracesAsTheyArrive(t *testing.T) {
 		want = append(want, "event: trace\n", `data: {"trace_id":"`+id(16, n)+data, "\n")
 	}
 	for i, text := range want {
-		if got := line(t, lines); got != text {
+		if got := tail.line(t); got != text {
 			t.Errorf("line %d: %q, want %q", i, got, text)
 		}
 	}
@@ -111,9 +120,9 @@ func TestATailOverTheClient(t *testing.T) {
 
 func TestATailSaysThatItIsStillThere(t *testing.T) {
 	s, _ := following(t, func(s *api.Server) { s.Heartbeat(20 * time.Millisecond) })
-	lines, _ := s.open(t, "")
+	tail := s.open(t, "")
 	for _, want := range []string{": spanlake\n", "\n", ": still here\n", "\n", ": still here\n"} {
-		if got := line(t, lines); got != want {
+		if got := tail.line(t); got != want {
 			t.Errorf("%q, want %q", got, want)
 		}
 	}
@@ -122,12 +131,12 @@ func TestATailSaysThatItIsStillThere(t *testing.T) {
 // A tail does not keep the server from stopping, and says why it ends.
 func TestATailEndsWithTheServer(t *testing.T) {
 	s, _ := following(t, func(s *api.Server) { s.Limits(0, 0, 0, 30*time.Second) })
-	lines, _ := s.open(t, "")
-	line(t, lines)
-	line(t, lines)
+	tail := s.open(t, "")
+	tail.line(t)
+	tail.line(t)
 	began := time.Now()
 	s.stop()
-	rest, err := io.ReadAll(lines)
+	rest, err := io.ReadAll(tail)
 	if err != nil || !strings.HasPrefix(string(rest), "event: error\ndata: {") || !strings.Contains(string(rest), "urn:spanlake:problem:stopping") {
 		t.Errorf("%q, %v", rest, err)
 	}
@@ -158,20 +167,20 @@ func TestATailThatFailsSaysWhy(t *testing.T) {
 func TestTailsAreFew(t *testing.T) {
 	s, _ := following(t)
 	before := runtime.NumGoroutine()
-	var opened []*http.Response
+	var tails []opened
 	for range 8 {
-		lines, response := s.open(t, "")
-		if got := line(t, lines); got != ": spanlake\n" {
-			t.Fatalf("%d %q", response.StatusCode, got)
+		tail := s.open(t, "")
+		if got := tail.line(t); got != ": spanlake\n" {
+			t.Fatalf("%d %q", tail.status, got)
 		}
-		opened = append(opened, response)
+		tails = append(tails, tail)
 	}
 	a := s.do(t, http.MethodGet, "/api/v1/tail", "")
 	if a.status != http.StatusServiceUnavailable || !strings.Contains(a.body, "urn:spanlake:problem:busy") || a.header.Get("Retry-After") == "" {
 		t.Errorf("one too many: %d %s", a.status, a.body)
 	}
-	for _, response := range opened {
-		_ = response.Body.Close()
+	for _, tail := range tails {
+		tail.close()
 	}
 	noGoroutines(t, before+2)
 	if a := s.do(t, http.MethodHead, "/api/v1/tail", ""); a.status != http.StatusOK || a.header.Get("Content-Type") != "text/event-stream" {
@@ -185,7 +194,7 @@ func TestTailsAreFew(t *testing.T) {
 // A client that stops reading is let go.
 func TestATailThatNobodyReads(t *testing.T) {
 	s, st := following(t, func(s *api.Server) { s.Limits(0, 100*time.Millisecond, 0, 0) })
-	_, _ = s.open(t, "")
+	s.open(t, "")
 	many := make([]span.Metadata, 5000)
 	for i := range many {
 		many[i] = root(byte(i))

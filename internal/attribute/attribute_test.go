@@ -10,8 +10,6 @@ import (
 	"github.com/spanlake/spanlake/internal/span"
 )
 
-func ptr(s string) *string { return &s }
-
 func TestMatches(t *testing.T) {
 	const attributes = `{"a":"x","n":200,"f":42.0,"e":2e2,"b":true,"z":null,"l":[1],"o":{"k":1},"a.b":"dot","twice":1,"twice":2,"q\"":"\u00e9","big":9007199254740993,"half":1.5}`
 	const resource = `{"service.name":"api","a":"y"}`
@@ -20,34 +18,34 @@ func TestMatches(t *testing.T) {
 		value *string
 		want  bool
 	}{
-		{"a", ptr("x"), true},
-		{"a", ptr("y"), true}, // of the resource
-		{"a", ptr("z"), false},
+		{"a", new("x"), true},
+		{"a", new("y"), true}, // of the resource
+		{"a", new("z"), false},
 		{"a", nil, true},
-		{"n", ptr("200"), true},
-		{"n", ptr("200.0"), true},
-		{"n", ptr("2e2"), true},
-		{"n", ptr("0xC8"), false},
-		{"e", ptr("200"), true},
-		{"f", ptr("42"), true},
-		{"half", ptr("1.50"), true},
-		{"half", ptr("1.6"), false},
-		{"b", ptr("true"), true},
-		{"b", ptr("True"), false},
+		{"n", new("200"), true},
+		{"n", new("200.0"), true},
+		{"n", new("2e2"), true},
+		{"n", new("0xC8"), false},
+		{"e", new("200"), true},
+		{"f", new("42"), true},
+		{"half", new("1.50"), true},
+		{"half", new("1.6"), false},
+		{"b", new("true"), true},
+		{"b", new("True"), false},
 		{"z", nil, true},
-		{"z", ptr("null"), false},
-		{"l", ptr("[1]"), false},
+		{"z", new("null"), false},
+		{"l", new("[1]"), false},
 		{"l", nil, true},
-		{"o", ptr(`{"k":1}`), false},
+		{"o", new(`{"k":1}`), false},
 		{"o.k", nil, false},
-		{"a.b", ptr("dot"), true},
-		{"twice", ptr("1"), true},
-		{"twice", ptr("2"), false},
-		{`q"`, ptr("é"), true},
-		{"big", ptr("9007199254740993"), true},
-		{"big", ptr("9007199254740992"), false},
+		{"a.b", new("dot"), true},
+		{"twice", new("1"), true},
+		{"twice", new("2"), false},
+		{`q"`, new("é"), true},
+		{"big", new("9007199254740993"), true},
+		{"big", new("9007199254740992"), false},
 		{"", nil, false},
-		{"service.name", ptr("api"), true},
+		{"service.name", new("api"), true},
 	} {
 		clauses := []span.AttributeClause{{{Key: tc.key, Value: tc.value}}}
 		if got := Matches(clauses, attributes, resource); got != tc.want {
@@ -73,7 +71,7 @@ func TestMatches(t *testing.T) {
 }
 
 func TestMatchesWhatIsThere(t *testing.T) {
-	if Matches([]span.AttributeClause{{{Key: "a", Value: ptr("x")}}}, `{"a":"y"}`, `{"b":"x"}`) {
+	if Matches([]span.AttributeClause{{{Key: "a", Value: new("x")}}}, `{"a":"y"}`, `{"b":"x"}`) {
 		t.Error("a value of another key matches")
 	}
 }
@@ -141,7 +139,7 @@ func TestFiltersRuleOut(t *testing.T) {
 	f := Open(b.Filter())
 	wrong := 0
 	for i := range 1000 {
-		if f.MayMatch([]span.AttributeClause{{{Key: "user.id", Value: ptr("nobody" + strings.Repeat("x", i%100) + string(rune('a'+i%26)))}}}) {
+		if f.MayMatch([]span.AttributeClause{{{Key: "user.id", Value: new("nobody" + strings.Repeat("x", i%100) + string(rune('a'+i%26)))}}}) {
 			wrong++
 		}
 	}
@@ -155,7 +153,7 @@ func FuzzOpen(f *testing.F) {
 	b.Add(`{"a":1}`, "{}")
 	f.Add(b.Filter(), Encode([]RowGroup{{"a", "b", []byte{1, 7}}}))
 	f.Fuzz(func(_ *testing.T, filter []byte, text string) {
-		Open(filter).MayMatch([]span.AttributeClause{{{Key: "a", Value: ptr("1")}}})
+		Open(filter).MayMatch([]span.AttributeClause{{{Key: "a", Value: new("1")}}})
 		groups, err := Decode(text)
 		if err == nil {
 			for _, g := range groups {

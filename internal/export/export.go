@@ -18,7 +18,7 @@ import (
 type Format string
 
 const (
-	// OTLPJSON has a TracesData message of OTLP in JSON on each line, with spans of one trace.
+	// OTLPJSON has a TracesData message of OTLP in JSON on each line, with spans of one trace, which may have several lines.
 	OTLPJSON Format = "otlp-json"
 	// Parquet has the columns of a lake, and is one of its files if it is put there.
 	Parquet Format = "parquet"

@@ -178,9 +178,9 @@ func TestLinesHaveSpansExactly(t *testing.T) {
 func TestLinesEnd(t *testing.T) {
 	var out bytes.Buffer
 	writer := NewLines(&out)
-	long := strings.Repeat("x", lineBytes/4)
-	for i := range 2*lineSpans + 10 {
-		trace := min(i/lineSpans, 2)
+	long := strings.Repeat("x", windowBytes/4)
+	for i := range 2*windowSpans + 10 {
+		trace := min(i/windowSpans, 2)
 		if err := writer.Add(testkit.Span(trace, i)); err != nil {
 			t.Fatal(err)
 		}
@@ -203,7 +203,7 @@ func TestLinesEnd(t *testing.T) {
 		}
 		counts = append(counts, len(spans))
 	}
-	if want := []int{lineSpans, lineSpans, 10, 4, 1}; !slices.Equal(counts, want) {
+	if want := []int{windowSpans, windowSpans, 10, 4, 1}; !slices.Equal(counts, want) {
 		t.Errorf("lines have %d spans, want %d", counts, want)
 	}
 }

@@ -2,35 +2,50 @@ package export
 
 import (
 	"bufio"
+	"slices"
+	"strings"
 
 	"github.com/spanlake/spanlake/internal/otlpwire"
 	"github.com/spanlake/spanlake/internal/span"
 )
 
 const (
-	// lineSpans and lineBytes end a line though its trace goes on: who reads it holds a line in memory.
-	lineSpans = 1000
-	lineBytes = 1 << 20
+	// windowSpans and windowBytes are how many spans are held to bring those of one trace together: they may come by resource.
+	windowSpans = 1000
+	windowBytes = 1 << 20
 )
 
-// lines writes a line for each run of spans of one trace.
+// lines writes a line for the spans of a trace that come near each other.
 type lines struct {
 	out     *bufio.Writer
 	count   *counter
 	written Written
-	run     []span.Span
+	window  []span.Span
 	bytes   int
 }
 
-// Add keeps the span until its line is whole.
+// Add keeps the span until the window is full.
 func (l *lines) Add(s span.Span) error {
-	if len(l.run) > 0 && (l.run[0].TraceID != s.TraceID || len(l.run) >= lineSpans || l.bytes >= lineBytes) {
-		if err := l.line(); err != nil {
+	l.window = append(l.window, s)
+	if l.bytes += textBytes(&s); len(l.window) < windowSpans && l.bytes < windowBytes {
+		return nil
+	}
+	return l.flush()
+}
+
+// flush writes what the window has.
+func (l *lines) flush() error {
+	slices.SortStableFunc(l.window, func(a, b span.Span) int { return strings.Compare(a.TraceID, b.TraceID) })
+	for from, to := 0, 0; from < len(l.window); from = to {
+		for to = from + 1; to < len(l.window) && l.window[to].TraceID == l.window[from].TraceID; {
+			to++
+		}
+		if err := l.line(l.window[from:to]); err != nil {
 			return err
 		}
 	}
-	l.run = append(l.run, s)
-	l.bytes += textBytes(&s)
+	clear(l.window)
+	l.window, l.bytes = l.window[:0], 0
 	return nil
 }
 
@@ -39,15 +54,13 @@ func textBytes(s *span.Span) int {
 	return len(s.Attributes) + len(s.Events) + len(s.Links) + len(s.ResourceAttributes) + len(s.ScopeAttributes) + len(s.StatusMessage) + len(s.OTLP)
 }
 
-func (l *lines) line() error {
-	data, left := otlpwire.Join(l.run)
+func (l *lines) line(run []span.Span) error {
+	data, left := otlpwire.Join(run)
 	if len(left) > 0 {
 		l.written.Left += int64(len(left))
 		l.written.Why = left[0]
 	}
-	spans := len(l.run) - len(left)
-	clear(l.run)
-	l.run, l.bytes = l.run[:0], 0
+	spans := len(run) - len(left)
 	if spans == 0 {
 		return nil
 	}
@@ -64,7 +77,7 @@ func (l *lines) line() error {
 
 // Finish writes the last line.
 func (l *lines) Finish() (Written, error) {
-	if err := l.line(); err != nil {
+	if err := l.flush(); err != nil {
 		return l.written, err
 	}
 	err := l.out.Flush()

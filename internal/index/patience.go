@@ -29,7 +29,7 @@ func (x *Index) patiently(ctx context.Context, do func() error) error {
 	err := do()
 	for wait := firstPatience; outOfMemory(err) && wait < lastPatience; wait *= 2 {
 		// Those who wait at the same time must not come back at the same time.
-		timer := time.NewTimer(wait/2 + rand.N(wait))
+		timer := time.NewTimer(wait/2 + rand.N(wait)) //nolint:gosec // nobody gains by guessing it
 		select {
 		case <-timer.C:
 		case <-ctx.Done():

@@ -21,7 +21,8 @@ var errMoving = errors.New("spans move into files faster than they can be counte
 func (q *Queries) Services(ctx context.Context) ([]span.Service, span.Completeness, error) {
 	counts, complete, err := q.counted(ctx, span.CountQuery{})
 	services := make([]span.Service, 0, len(counts))
-	for _, c := range counts {
+	for i := range counts {
+		c := &counts[i]
 		services = append(services, span.Service{Name: c.ServiceName, FirstSeen: micros(c.First), LastSeen: micros(c.Last), TotalSpans: c.Spans})
 	}
 	return services, complete, err
@@ -110,9 +111,9 @@ func (a *asking) countOnce(ctx context.Context, query span.CountQuery) (counts [
 			return nil, false, nil
 		}
 	}
-	for _, c := range hot.Counts {
-		if c.File == "" || !slices.Contains(seen.Indexed, c.File) {
-			counts = append(counts, c)
+	for i := range hot.Counts {
+		if c := &hot.Counts[i]; c.File == "" || !slices.Contains(seen.Indexed, c.File) {
+			counts = append(counts, *c)
 		}
 	}
 	return sum(counts), true, nil

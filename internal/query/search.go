@@ -109,7 +109,8 @@ type searching struct {
 
 // findHot finds the traces with unflushed spans that are asked for, of all times.
 func (s *searching) findHot(ctx context.Context) error {
-	for _, has := range s.filter.Has {
+	for i := range s.filter.Has {
+		has := s.filter.Has[i]
 		traces := make(map[string]bool)
 		s.has = append(s.has, traces)
 		if !s.reachable() {
@@ -155,7 +156,8 @@ func (s *searching) step(ctx context.Context, w window) error {
 		high = s.low
 	}
 	s.low, s.begun = low, true
-	for i, has := range s.filter.Has {
+	for i := range s.filter.Has {
+		has := s.filter.Has[i]
 		has.From, has.Until = low, high
 		matches, seen, err := s.opts.Catalog.Matches(ctx, has, 0, cold)
 		if err != nil {
@@ -179,9 +181,10 @@ func (s *searching) step(ctx context.Context, w window) error {
 		rows = append(rows, more...)
 	}
 	slices.SortStableFunc(rows, func(a, b span.Row) int { return a.Key().Compare(b.Key()) })
-	for _, row := range distinct(rows) {
-		if s.after.IsZero() || row.Key().Compare(s.after) > 0 {
-			s.found = append(s.found, row)
+	rows = distinct(rows)
+	for i := range rows {
+		if s.after.IsZero() || rows[i].Key().Compare(s.after) > 0 {
+			s.found = append(s.found, rows[i])
 		}
 	}
 	return nil
@@ -200,8 +203,8 @@ func (s *searching) hotRoots(ctx context.Context, w window) ([]span.Row, error) 
 		if err := s.hotError(ctx, err); err != nil {
 			return nil, err
 		}
-		for _, m := range rows {
-			all = append(all, span.Row{Metadata: inMicros(m)})
+		for i := range rows {
+			all = append(all, span.Row{Metadata: inMicros(rows[i])})
 		}
 		if len(rows) < MaxLimit {
 			return all, nil

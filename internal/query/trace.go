@@ -47,7 +47,8 @@ func (q *Queries) SpanByID(ctx context.Context, spanID string) ([]span.Span, spa
 		all, complete = append(all, spans...), found
 	}
 	if len(all) == 0 {
-		return nil, complete, notFound("", spanID, &complete)
+		err := notFound("", spanID, &complete)
+		return nil, complete, err
 	}
 	return all, complete, nil
 }
@@ -137,18 +138,20 @@ func alternatives(id string) []string {
 
 // lowerHex is an id in lower case if it is one of OpenTelemetry's.
 func lowerHex(id string) string {
-	if _, err := span.ParseTraceID(id); err == nil {
-		return strings.ToLower(id)
-	}
-	if _, err := span.ParseSpanID(id); err == nil {
+	if isTraceID(id) || isSpanID(id) {
 		return strings.ToLower(id)
 	}
 	return id
 }
 
+func isTraceID(id string) bool {
+	_, err := span.ParseTraceID(id)
+	return err == nil
+}
+
 func (a *asking) hotSpans(ctx context.Context, traceID, spanID string) ([]span.Span, error) {
 	// Only OpenTelemetry's ids are taken in.
-	if _, err := span.ParseTraceID(traceID); err != nil || !a.reachable() {
+	if !isTraceID(traceID) || !a.reachable() {
 		return nil, nil
 	}
 	if spanID == "" {

@@ -62,9 +62,10 @@ func (q *Queries) whole(ctx context.Context, from time.Time, limit int, list fun
 func (a *asking) spansOf(ctx context.Context, rows []span.Row) ([]span.Span, error) {
 	whole := make(map[span.Identity]span.Span, len(rows))
 	note := func(spans []span.Span) {
-		for _, s := range spans {
-			if _, ok := whole[s.Identity()]; !ok {
-				whole[s.Identity()] = s
+		for i := range spans {
+			id := spans[i].Identity()
+			if _, ok := whole[id]; !ok {
+				whole[id] = spans[i]
 			}
 		}
 	}

@@ -334,8 +334,7 @@ func (a *asker) run(ctx context.Context) {
 		case ctx.Err() != nil:
 			return
 		default:
-			var network *url.Error
-			if !errors.As(err, &network) {
+			if _, ok := errors.AsType[*url.Error](err); !ok {
 				a.t.Error(err)
 			}
 			return
