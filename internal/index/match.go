@@ -287,19 +287,22 @@ func (w *wholeFile) chosen(f *span.Filter, p portion) conditions {
 	return c
 }
 
-// mayHold adds what must be true if a clause holds. Without a backslash, JSON has texts as they are.
+// mayHold adds what must be true if a clause holds: JSON has the texts as they are, or written with escapes.
 func (c *conditions) mayHold(clause span.AttributeClause) {
 	var ways []string
+	escape := escapeOfASCII
 	for _, condition := range clause {
 		if !utf8.ValidString(condition.Key) || condition.Value != nil && !utf8.ValidString(*condition.Value) {
 			return // DuckDB does not take it
 		}
 		has := []string{c.bind(`"` + condition.Key + `"`)}
+		escape = escape[:min(len(escape), len(escapeOf(condition.Key)))] // each is the beginning of the next
 		if condition.Value != nil {
 			// A number may be written in other ways.
 			if _, ok := attribute.Number(*condition.Value); !ok {
 				has = append(has, c.bind(*condition.Value))
 			}
+			escape = escape[:min(len(escape), len(escapeOf(*condition.Value)))]
 		}
 		for _, column := range []string{"attributes", "resource_attributes"} {
 			var all []string
@@ -309,7 +312,29 @@ func (c *conditions) mayHold(clause span.AttributeClause) {
 			ways = append(ways, strings.Join(all, " AND "))
 		}
 	}
-	c.texts = append(c.texts, `(contains(attributes, '\') OR contains(resource_attributes, '\') OR `+strings.Join(ways, " OR ")+")")
+	escaped := c.bind(escape)
+	c.texts = append(c.texts, "("+strings.Join(ways, " OR ")+" OR contains(attributes, "+escaped+") OR contains(resource_attributes, "+escaped+"))")
+}
+
+// How JSON may write a character otherwise (RFC 8259, section 7): by its number, below 128 with zeros, and a few by an escape of their own.
+const (
+	escapeOfASCII = `\u00`
+	escapeOfAny   = `\u`
+	escapeOfSome  = `\`
+)
+
+// escapeOf is what is in each way of writing a text in JSON but the plain one.
+func escapeOf(text string) string {
+	escape := escapeOfASCII
+	for _, r := range text {
+		switch {
+		case r < ' ', r == '"', r == '\\', r == '/':
+			return escapeOfSome
+		case r >= utf8.RuneSelf:
+			escape = escapeOfAny
+		}
+	}
+	return escape
 }
 
 // isNewer tells whether no span of the trace was chosen that starts as late.
