@@ -21,9 +21,10 @@ const (
 	MetadataKey = "spanlake.attributes"
 	// maxValue is the length of the longest text that is looked for by its value; of longer ones only the key is known.
 	maxValue = 128
-	// bitsPerEntry make one of a hundred filters say wrongly that a value may be there.
-	bitsPerEntry = 10
-	hashes       = 7
+	// bitsPerEntry and hashes make one of a thousand filters say wrongly that a value may be there: with 10 bits it was one of sixty (two
+	// entries are asked for), and each of them costs the reading of a row group.
+	bitsPerEntry = 15
+	hashes       = 10
 	// filterVersion is the first byte of a filter.
 	filterVersion = 1
 	filterHead    = 2

@@ -36,13 +36,15 @@ func (l *lines) Add(s span.Span) error {
 // flush writes what the window has.
 func (l *lines) flush() error {
 	slices.SortStableFunc(l.window, func(a, b span.Span) int { return strings.Compare(a.TraceID, b.TraceID) })
-	for from, to := 0, 0; from < len(l.window); from = to {
-		for to = from + 1; to < len(l.window) && l.window[to].TraceID == l.window[from].TraceID; {
-			to++
+	for left := l.window; len(left) > 0; {
+		n := 1
+		for n < len(left) && left[n].TraceID == left[0].TraceID {
+			n++
 		}
-		if err := l.line(l.window[from:to]); err != nil {
+		if err := l.line(left[:n]); err != nil {
 			return err
 		}
+		left = left[n:]
 	}
 	clear(l.window)
 	l.window, l.bytes = l.window[:0], 0
