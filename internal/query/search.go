@@ -11,12 +11,16 @@ import (
 )
 
 const (
-	// windowSpans is how many spans the first step of a search looks through; each one after it twice as many, up to maxWindows times that.
+	// windowSpans is how many spans the next steps look through; each one after it twice as many, up to maxWindows times that.
 	windowSpans = 100_000
 	maxWindows  = 8
 	// maxCandidates bounds the traces that a search remembers while it looks for their roots. Traces whose root was never sent stay
 	// among them.
 	maxCandidates = 500_000
+	// The first step of a search looks through firstCandidates times as many spans as are asked for, the next one through moreCandidates times
+	// that.
+	firstCandidates = 4
+	moreCandidates  = 8
 	// rootsAtOnce is how many traces the catalog is asked for at once.
 	rootsAtOnce = 20_000
 )
@@ -33,7 +37,7 @@ func (a *asking) search(ctx context.Context, f span.TraceFilter, after span.Key,
 	if err := s.findHot(ctx); err != nil {
 		return listing{}, span.Key{}, err
 	}
-	windows, err := a.windows(ctx, s.filter.Root.From, s.filter.Root.Until)
+	windows, err := a.windows(ctx, &s.filter.Root, true, limit)
 	if err != nil {
 		return listing{}, span.Key{}, err
 	}
@@ -65,14 +69,23 @@ func startOf(w window) span.Key { return span.Key{StartTime: micros(w.from).Add(
 // window is a part of a search: from <= start < until, where zero is no bound.
 type window struct{ from, until time.Time }
 
-// windows cut a range of time, the newest first. The first one has no end, and the last one no beginning, if the range has none.
-func (a *asking) windows(ctx context.Context, from, until time.Time) ([]window, error) {
-	cuts, err := a.opts.Catalog.Boundaries(ctx, "", from, until, windowSpans)
+// windows cut the range of time of a search for so many spans, the newest first. The first one has no end, and the last one no beginning, if
+// the range has none. Who asks for what many spans have finds enough among the newest, so the first windows have so many that f chooses by
+// what the index knows; who asks for what is rare goes on through windows that grow.
+func (a *asking) windows(ctx context.Context, f *span.Filter, rootsOnly bool, limit int) ([]window, error) {
+	all, err := a.firstWindows(ctx, f, rootsOnly, limit)
 	if err != nil {
 		return nil, err
 	}
-	var all []window
-	end, size := until, 1
+	from, end := f.From, f.Until
+	if len(all) > 0 {
+		end = all[len(all)-1].from
+	}
+	cuts, err := a.opts.Catalog.Boundaries(ctx, "", from, end, windowSpans)
+	if err != nil {
+		return nil, err
+	}
+	size := 1
 	for i := 0; i < len(cuts); i += size {
 		if i > 0 {
 			size = min(2*size, maxWindows)
@@ -88,6 +101,26 @@ func (a *asking) windows(ctx context.Context, from, until time.Time) ([]window, 
 	}
 	if end.IsZero() || from.IsZero() || from.Before(end) {
 		all = append(all, window{from, end})
+	}
+	return all, nil
+}
+
+// firstWindows begin the windows: with the newest spans that f chooses, attributes aside, a few times as many as are asked for, then with some more.
+func (a *asking) firstWindows(ctx context.Context, f *span.Filter, rootsOnly bool, limit int) (all []window, err error) {
+	some := *f
+	some.Attributes = nil
+	for n := firstCandidates * limit; n <= MaxLimit; n *= moreCandidates {
+		rows, _, err := a.opts.Catalog.List(ctx, some, rootsOnly, span.Key{}, n, span.Cold{})
+		if err != nil {
+			return nil, err
+		}
+		if len(rows) < n {
+			return all, nil // the rest is not much
+		}
+		if from := rows[n-1].StartTime; some.Until.IsZero() || from.Before(some.Until) {
+			all = append(all, window{from, some.Until})
+			some.Until = from
+		}
 	}
 	return all, nil
 }
@@ -274,7 +307,7 @@ func (a *asking) matches(ctx context.Context, f span.Filter, limit int) ([]span.
 			return nil, err
 		}
 	}
-	windows, err := a.windows(ctx, f.From, f.Until)
+	windows, err := a.windows(ctx, &f, false, limit)
 	if err != nil {
 		return nil, err
 	}
