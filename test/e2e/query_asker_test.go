@@ -216,7 +216,6 @@ func (a *asker) askTrace(ctx context.Context, acked int) error {
 		SpanID string `json:"span_id"`
 	}
 	if err := a.getJSON(ctx, "/api/v1/observability/traces/"+id+"/spans", &spans); err != nil {
-		a.t.Error(err)
 		return err
 	}
 	slices.SortFunc(spans, func(x, y struct {
