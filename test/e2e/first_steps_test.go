@@ -41,8 +41,9 @@ func TestFirstCommandOfTheReadme(t *testing.T) {
 		t.Fatalf("%v\n%s\n%s", err, output, serve)
 	}
 	for _, want := range []string{
-		`(?m)^{"partialSuccess":{}}$`, `traces of [0-9,]+ spans in`, `1 span flushed to 1 file`, `(?m)^chat-api +[0-9,]+ `,
-		`(?m)^my-agent +1 `, `my-agent +invoke_agent +250.0 .* 4bf92f3577b34da6a3ce929d0e0e4736\n`,
+		`(?m)^{"partialSuccess":{}}$`, `traces of [0-9,]+ spans in`, `(?m)^chat-api +[0-9,]+ `,
+		`(?m)^my-agent +1 `, `my-agent +invoke_agent +250ms .* 4bf92f3577b34da6a3ce929d0e0e4736\n`,
+		`✗ execute_tool send_email`,
 	} {
 		if !regexp.MustCompile(want).Match(output) {
 			t.Errorf("nothing like %s is printed:\n%s", want, output)
