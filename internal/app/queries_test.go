@@ -19,13 +19,15 @@ import (
 	"github.com/spanlake/spanlake/internal/query"
 	"github.com/spanlake/spanlake/internal/span"
 	"github.com/spanlake/spanlake/internal/testkit"
+	"github.com/spanlake/spanlake/internal/wal"
 )
 
 // questioned is a lake with files that are indexed and files that are not, beside spans that are in no file, in one or in an indexed one,
 // and a view of DuckDB's own over all of them, which is what answers are compared with.
 type questioned struct {
 	queries *query.Queries
-	all     string // the SQL of a list of all spans, each once
+	options query.Options // of queries
+	all     string        // the SQL of a list of all spans, each once
 }
 
 // The vocabulary is small, so that filters find some spans and not others.
@@ -35,7 +37,7 @@ func randomSpans(random *rand.Rand, traces int) []span.Span {
 	for range traces {
 		trace := fmt.Sprintf("%016x%016x", random.Uint64(), random.Uint64())
 		// Three clusters with a year between them, in which many spans start in the same microsecond.
-		start := testkit.Start.AddDate(-random.IntN(3), 0, 0).Add(time.Duration(random.IntN(2000)) * time.Millisecond)
+		start := testkit.Start.AddDate(-random.IntN(3), 0, 0).Add(time.Duration(random.IntN(200)) * 10 * time.Millisecond)
 		root := ""
 		for i := range 1 + random.IntN(5) {
 			s := span.Span{
@@ -117,24 +119,9 @@ func newQuestioned(t *testing.T, repeats int) questioned {
 	}
 	t.Cleanup(func() { _ = log.Close(context.WithoutCancel(t.Context())) })
 	store = hot.NewStore(logOf{log, f.app.Log}, hot.Options{})
-	takeIn := func(spans []span.Span) {
-		for part := range slices.Chunk(spans, 7) {
-			var data []byte
-			for i := range part {
-				one, err := otlpwire.Encode(&part[i])
-				if err != nil {
-					t.Fatal(err)
-				}
-				data = append(data, one...)
-			}
-			if err := log.Append(t.Context(), data, len(part)); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
 	// What is published is so many requests, as a flush has them.
 	publish := func(spans []span.Span, path string) {
-		takeIn(spans)
+		takeIn(t, log, spans)
 		flushed, ok, err := log.BeginFlush(t.Context(), 1<<20, 1<<30)
 		if err != nil || !ok {
 			t.Fatalf("begin a flush: %t, %v", ok, err)
@@ -150,16 +137,35 @@ func newQuestioned(t *testing.T, repeats int) questioned {
 	}
 	publish(published, indexedPath)
 	publish(both, pendingPath)
-	takeIn(unflushed)
+	takeIn(t, log, unflushed)
 
+	options := query.Options{Hot: store, Catalog: x, Source: func() span.HotSource { return span.HotSource{State: span.HotLocal} },
+		Pending: func(ctx context.Context) ([]span.File, int64, error) {
+			return x.Unindexed(ctx, span.WholeLake(f.app.Scan(ctx)))
+		}}
 	return questioned{
-		queries: query.New(query.Options{Hot: store, Catalog: x, Source: func() span.HotSource { return span.HotSource{State: span.HotLocal} },
-			Pending: func(ctx context.Context) ([]span.File, int64, error) {
-				return x.Unindexed(ctx, span.WholeLake(f.app.Scan(ctx)))
-			}}),
+		queries: query.New(options), options: options,
 		all: `SELECT DISTINCT ON (trace_id, span_id, service_name, name, span_kind, epoch_us(start_time), epoch_us(end_time), status_code)
 			*, epoch_us(start_time) AS start_us FROM read_parquet([` + testkit.Quote(f.lake.Root+"/**/*.parquet") + `, ` +
 			testkit.Quote(beside+"/unflushed.parquet") + `], hive_partitioning = false)`,
+	}
+}
+
+// takeIn appends spans to the log, in requests of a few.
+func takeIn(t *testing.T, log *wal.Log, spans []span.Span) {
+	t.Helper()
+	for part := range slices.Chunk(spans, 7) {
+		var data []byte
+		for i := range part {
+			one, err := otlpwire.Encode(&part[i])
+			if err != nil {
+				t.Fatal(err)
+			}
+			data = append(data, one...)
+		}
+		if err := log.Append(t.Context(), data, len(part)); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
@@ -190,7 +196,8 @@ func randomFilter(t *rapid.T) asked {
 			span.NameContains: "contains(name, "}[a.filter.NameMatch]+testkit.Quote(a.filter.Name)+strings.Repeat(")", min(int(a.filter.NameMatch), 1)))
 	})
 	moment := func(what string) time.Time {
-		return testkit.Start.AddDate(-rapid.IntRange(0, 2).Draw(t, what), 0, 0).Add(time.Duration(rapid.IntRange(0, 2030).Draw(t, what)) * time.Millisecond)
+		at := testkit.Start.AddDate(-rapid.IntRange(0, 2).Draw(t, what), 0, 0).Add(time.Duration(rapid.IntRange(0, 203).Draw(t, what)) * 10 * time.Millisecond)
+		return at.Add(time.Duration(rapid.IntRange(0, 999).Draw(t, what+" ns"))) // which do not count, but are often just after a span starts
 	}
 	maybe("from a time", func() {
 		a.filter.From = moment("from")

@@ -67,8 +67,8 @@ func BenchmarkQueries(b *testing.B) {
 		}
 		count := func(q span.CountQuery) error { _, err := s.Count(b.Context(), q); return err }
 		for what, ask := range map[string]func() error{
-			"trace":      func() error { _, err := s.Trace(b.Context(), traces[rand.IntN(len(traces))]); return err },
-			"unknown":    func() error { _, err := s.Trace(b.Context(), traceID(1<<40)); return err },
+			"trace":      func() error { _, _, err := s.Trace(b.Context(), traces[rand.IntN(len(traces))], plenty); return err },
+			"unknown":    func() error { _, _, err := s.Trace(b.Context(), traceID(1<<40), plenty); return err },
 			"roots":      func() error { return list(span.Filter{}, true, 50) },
 			"by_name":    func() error { return list(span.Filter{Name: name}, true, 50) },
 			"failed":     func() error { return list(span.Filter{StatusCode: &failed}, true, 50) },

@@ -117,7 +117,7 @@ func TestDamagedRequestsAreLogged(t *testing.T) {
 	r.Data = append(r.Data, 0xff)
 	f.log.append(r)
 	f.store.Add([]span.Request{r})
-	whole, err := f.store.Trace(t.Context(), traceID(1))
+	whole, err := untruncated(f.store.Trace(t.Context(), traceID(1), plenty))
 	if err != nil || len(whole) != 2 {
 		t.Errorf("Trace() = %d spans, %v, want those before the damage", len(whole), err)
 	}
@@ -138,7 +138,7 @@ func TestOtherDataIsNotShown(t *testing.T) {
 		r := f.list[0].request
 		r.Data = other(f)
 		f.log.append(r)
-		if whole, err := f.store.Trace(t.Context(), traceID(1)); err == nil {
+		if whole, _, err := f.store.Trace(t.Context(), traceID(1), plenty); err == nil {
 			t.Errorf("%s: Trace() = %v", name, whole)
 		}
 	}

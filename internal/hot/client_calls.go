@@ -86,63 +86,70 @@ func (c *Client) Count(ctx context.Context, q span.CountQuery) (span.HotCounts, 
 }
 
 // Trace reads the spans of a trace.
-func (c *Client) Trace(ctx context.Context, traceID string) ([]span.Span, error) {
+func (c *Client) Trace(ctx context.Context, traceID string, maxBytes int64) (spans []span.Span, truncated bool, err error) {
 	q, err := parseQuery(traceID)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	return c.spans(ctx, &hotpb.GetSpansRequest{TraceId: q.trace[:]})
+	return c.spans(ctx, &hotpb.GetSpansRequest{TraceId: q.trace[:], MaxBytes: maxBytes})
 }
 
 // Span reads the spans with both ids.
-func (c *Client) Span(ctx context.Context, traceID, spanID string) ([]span.Span, error) {
+func (c *Client) Span(ctx context.Context, traceID, spanID string, maxBytes int64) (spans []span.Span, truncated bool, err error) {
 	q, err := parseQuery(traceID, spanID)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	return c.spans(ctx, &hotpb.GetSpansRequest{TraceId: q.trace[:], SpanId: q.span[:]})
+	return c.spans(ctx, &hotpb.GetSpansRequest{TraceId: q.trace[:], SpanId: q.span[:], MaxBytes: maxBytes})
 }
 
-func (c *Client) spans(ctx context.Context, request *hotpb.GetSpansRequest) ([]span.Span, error) {
-	spans, err := receiveSpans(ctx, c, request, callTime, c.calls.GetSpans)
+func (c *Client) spans(ctx context.Context, request *hotpb.GetSpansRequest) (spans []span.Span, truncated bool, err error) {
+	spans, truncated, err = receiveSpans(ctx, c, request, callTime, c.calls.GetSpans)
 	sortSpans(spans)
-	return answer(spans, "read spans", err)
+	return spans, truncated, err
 }
 
-// Get reads the spans with certain ids. Each 10,000 of them are of one moment.
-func (c *Client) Get(ctx context.Context, refs []span.Ref) ([]span.Span, error) {
+// Get reads the spans with certain ids. Each 10,000 of them are of one moment and in one order; what is left out are first those of the last ids.
+func (c *Client) Get(ctx context.Context, refs []span.Ref, maxBytes int64) (all []span.Span, truncated bool, err error) {
 	wire := make([]*hotpb.SpanRef, len(refs))
 	for i, ref := range refs {
 		q, err := parseQuery(ref.TraceID, ref.SpanID)
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
 		wire[i] = &hotpb.SpanRef{TraceId: q.trace[:], SpanId: q.span[:]}
 	}
-	all := []span.Span{}
+	all = []span.Span{}
 	for part := range slices.Chunk(wire, MaxLimit) {
-		spans, err := receiveSpans(ctx, c, &hotpb.ReadSpansRequest{Refs: part}, searchTime, c.calls.ReadSpans)
+		request := &hotpb.ReadSpansRequest{Refs: part, MaxBytes: maxBytes}
+		spans, truncated, err := receiveSpans(ctx, c, request, searchTime, c.calls.ReadSpans)
 		if err != nil {
-			return answer(all, "read spans", err)
+			return nil, false, err
 		}
 		all = append(all, spans...)
+		if truncated {
+			return all, true, nil
+		}
+		for i := range spans {
+			maxBytes -= spans[i].Bytes()
+		}
 	}
-	sortSpans(all)
-	return all, nil
+	return all, false, nil
 }
 
 // receiveSpans reads whole spans in the order in which they come.
 func receiveSpans[Request any](
 	ctx context.Context, c *Client, request *Request, most time.Duration,
 	call func(context.Context, *Request, ...grpc.CallOption) (grpc.ServerStreamingClient[hotpb.GetSpansResponse], error),
-) ([]span.Span, error) {
-	spans := []span.Span{}
+) (spans []span.Span, truncated bool, err error) {
+	spans = []span.Span{}
 	decode := decoder{yield: func(one span.Span) error { spans = append(spans, one); return nil }}
-	err := receive(ctx, c, request, most, call, decode.add)
+	err = receive(ctx, c, request, most, call, decode.add)
 	if err == nil {
 		err = decode.join.end()
 	}
-	return spans, err
+	spans, err = answer(spans, "read spans", err)
+	return spans, decode.truncated, err
 }
 
 // decoder makes spans of what the server sends.
@@ -150,9 +157,12 @@ type decoder struct {
 	yield   func(span.Span) error
 	join    joiner
 	convert otlpwire.Converter
+	// truncated: the server has left spans out.
+	truncated bool
 }
 
 func (d *decoder) add(r *hotpb.GetSpansResponse) error {
+	d.truncated = d.truncated || r.GetTruncated()
 	return d.join.add(r, func(data []byte) error {
 		for one, err := range otlpwire.Spans(data) {
 			if err != nil {

@@ -233,7 +233,7 @@ func longNames(t *testing.T, f *fixture, spans Spans) {
 	if err != nil || len(rows) != 1 || rows[0].Name != "x"+long[:span.MaxNameBytes-2] {
 		t.Errorf("List() = %v, %v, want a name that is cut between two characters", rows, err)
 	}
-	one, err := spans.Span(t.Context(), traceID(1), spanID(1))
+	one, err := untruncated(spans.Span(t.Context(), traceID(1), spanID(1), plenty))
 	same(t, "Span()", one, err, f.wantSpans(func(s *span.Span) bool { return s.SpanID == spanID(1) }))
 }
 
@@ -324,8 +324,8 @@ func wholeSpansOfIDs(t *testing.T, f *fixture, spans Spans) {
 	refs := []span.Ref{{TraceID: traceID(2), SpanID: spanID(3)}, {TraceID: traceID(7), SpanID: spanID(1), File: "a.parquet"}, {TraceID: traceID(7), SpanID: spanID(1)},
 		{TraceID: strings.ToUpper(traceID(10)), SpanID: spanID(2)}, {TraceID: traceID(29), SpanID: spanID(1)}, {TraceID: traceID(99), SpanID: spanID(1)}}
 	before := f.log.reads()
-	got, err := spans.Get(t.Context(), refs)
-	want := f.wantSpans(func(s *span.Span) bool {
+	got, err := untruncated(spans.Get(t.Context(), refs, plenty))
+	want := f.wantGot(func(s *span.Span) bool {
 		return slices.ContainsFunc(refs, func(r span.Ref) bool { return strings.ToLower(r.TraceID) == s.TraceID && r.SpanID == s.SpanID })
 	})
 	same(t, "Get()", got, err, want)
@@ -335,7 +335,7 @@ func wholeSpansOfIDs(t *testing.T, f *fixture, spans Spans) {
 	for i := range 2*MaxLimit + 1 { // more than one call takes
 		refs = append(refs, span.Ref{TraceID: traceID(1000 + i), SpanID: spanID(1)})
 	}
-	got, err = spans.Get(t.Context(), refs)
+	got, err = untruncated(spans.Get(t.Context(), refs, plenty))
 	same(t, "Get() of many", got, err, want)
 }
 
@@ -398,10 +398,10 @@ func whatCannotBeAsked(t *testing.T, f *fixture, spans Spans) {
 		return err
 	}
 	after := func(k span.Key) error { _, err := spans.List(ctx, span.Filter{}, true, k, 1); return err }
-	trace := func(id string) error { _, err := spans.Trace(ctx, id); return err }
-	one := func(trace, id string) error { _, err := spans.Span(ctx, trace, id); return err }
+	trace := func(id string) error { _, _, err := spans.Trace(ctx, id, plenty); return err }
+	one := func(trace, id string) error { _, _, err := spans.Span(ctx, trace, id, plenty); return err }
 	get := func(trace, id string) error {
-		_, err := spans.Get(ctx, []span.Ref{{TraceID: trace, SpanID: id}})
+		_, _, err := spans.Get(ctx, []span.Ref{{TraceID: trace, SpanID: id}}, plenty)
 		return err
 	}
 	of := func(id string) error { _, err := spans.TracesOf(ctx, id); return err }

@@ -37,6 +37,7 @@ func TestConformance(t *testing.T) {
 				"counts":                counts,
 				"counts of all":         countsOfAll,
 				"whole spans":           wholeSpansOfIDs,
+				"so many bytes":         soManyBytes,
 				"a file to be":          aFileToBe,
 				"long names":            longNames,
 				"odd times":             oddTimes,
@@ -78,12 +79,12 @@ func compare(ctx context.Context, t fataler, f *fixture, spans Spans) {
 	for _, l := range f.list {
 		for _, s := range l.spans {
 			if !seen[s.TraceID] {
-				whole, err := spans.Trace(ctx, s.TraceID)
+				whole, err := untruncated(spans.Trace(ctx, s.TraceID, plenty))
 				same(t, "Trace()", whole, err, f.wantSpans(func(x *span.Span) bool { return x.TraceID == s.TraceID }))
 			}
 			if !seen[s.TraceID+s.SpanID] {
 				refs = append(refs, span.Ref{TraceID: s.TraceID, SpanID: s.SpanID})
-				one, err := spans.Span(ctx, s.TraceID, s.SpanID)
+				one, err := untruncated(spans.Span(ctx, s.TraceID, s.SpanID, plenty))
 				same(t, "Span()", one, err, f.wantSpans(func(x *span.Span) bool { return x.TraceID == s.TraceID && x.SpanID == s.SpanID }))
 			}
 			if !seen[s.SpanID] {
@@ -93,8 +94,8 @@ func compare(ctx context.Context, t fataler, f *fixture, spans Spans) {
 			seen[s.TraceID], seen[s.TraceID+s.SpanID], seen[s.SpanID] = true, true, true
 		}
 	}
-	all, err := spans.Get(ctx, refs)
-	same(t, "Get()", all, err, f.wantSpans(by(span.Filter{})))
+	all, err := untruncated(spans.Get(ctx, refs, plenty))
+	same(t, "Get()", all, err, f.wantGot(by(span.Filter{})))
 }
 
 // compareCounts asks for counts, and that the generation is the one of Stats.
@@ -123,15 +124,15 @@ func collect(selected iter.Seq2[span.Span, error]) ([]span.Span, error) {
 
 func nothingThere(t *testing.T, f *fixture, spans Spans) {
 	compare(t.Context(), t, f, spans)
-	whole, err := spans.Trace(t.Context(), traceID(1))
+	whole, err := untruncated(spans.Trace(t.Context(), traceID(1), plenty))
 	same(t, "Trace()", whole, err, []span.Span{})
-	one, err := spans.Span(t.Context(), traceID(1), spanID(1))
+	one, err := untruncated(spans.Span(t.Context(), traceID(1), spanID(1), plenty))
 	same(t, "Span()", one, err, []span.Span{})
 	traces, err := spans.TracesOf(t.Context(), spanID(1))
 	same(t, "TracesOf()", traces, err, []string{})
-	none, err := spans.Get(t.Context(), []span.Ref{{TraceID: traceID(1), SpanID: spanID(1)}})
+	none, err := untruncated(spans.Get(t.Context(), []span.Ref{{TraceID: traceID(1), SpanID: spanID(1)}}, plenty))
 	same(t, "Get()", none, err, []span.Span{})
-	none, err = spans.Get(t.Context(), nil)
+	none, err = untruncated(spans.Get(t.Context(), nil, plenty))
 	same(t, "Get() of nothing", none, err, []span.Span{})
 	paths, err := spans.Published(t.Context())
 	same(t, "Published()", paths, err, []string{})
@@ -149,11 +150,11 @@ func spansAsTheyCame(t *testing.T, f *fixture, spans Spans) {
 	f.add("a", otlpSpan(1, 2, childOf(1))) // a retry
 	f.add("", otlpSpan(3, 0, func(s *tracepb.Span) { s.Kind, s.Status = 1000, &tracepb.Status{Code: -1000} }))
 	compare(t.Context(), t, f, spans)
-	same2, err := spans.Span(t.Context(), traceID(1), spanID(2))
+	same2, err := untruncated(spans.Span(t.Context(), traceID(1), spanID(2), plenty))
 	if err != nil || len(same2) != 3 {
 		t.Errorf("Span() = %d spans, %v, want the three with these ids", len(same2), err)
 	}
-	upper, err := spans.Trace(t.Context(), strings.ToUpper(traceID(9)))
+	upper, err := untruncated(spans.Trace(t.Context(), strings.ToUpper(traceID(9)), plenty))
 	same(t, "Trace() in upper case", upper, err, []span.Span{})
 }
 
@@ -205,7 +206,7 @@ func aLogThatFails(t *testing.T, f *fixture, spans Spans) {
 	if err := spans.Release(t.Context(), []string{"a.parquet"}); err == nil || !strings.Contains(err.Error(), "disk on fire") {
 		t.Errorf("Release() = %v", err)
 	}
-	if _, err := spans.Trace(t.Context(), traceID(1)); err == nil || !strings.Contains(err.Error(), "disk on fire") {
+	if _, _, err := spans.Trace(t.Context(), traceID(1), plenty); err == nil || !strings.Contains(err.Error(), "disk on fire") {
 		t.Errorf("Trace() = %v", err)
 	}
 	if _, err := collect(spans.Select(t.Context(), span.Filter{})); err == nil || !strings.Contains(err.Error(), "disk on fire") {
@@ -231,7 +232,7 @@ func goneFromTheLog(t *testing.T, f *fixture, spans Spans) {
 	if err := f.log.Release(t.Context(), []string{"a.parquet"}); err != nil {
 		t.Fatal(err)
 	}
-	whole, err := spans.Trace(t.Context(), traceID(1))
+	whole, err := untruncated(spans.Trace(t.Context(), traceID(1), plenty))
 	left := func(s *span.Span) bool { return s.SpanID == spanID(3) }
 	same(t, "Trace()", whole, err, f.wantSpans(left))
 	selected, err := collect(spans.Select(t.Context(), span.Filter{}))
@@ -256,10 +257,10 @@ func aContextThatEnded(t *testing.T, f *fixture, spans Spans) {
 		_, matches := spans.Matches(ctx, has)
 		_, traces := spans.TracesOf(ctx, spanID(1))
 		_, count := spans.Count(ctx, span.CountQuery{})
-		_, get := spans.Get(ctx, []span.Ref{{TraceID: traceID(1), SpanID: spanID(1)}})
+		_, _, get := spans.Get(ctx, []span.Ref{{TraceID: traceID(1), SpanID: spanID(1)}}, plenty)
 		_, selected := collect(spans.Select(ctx, span.Filter{}))
-		_, trace := spans.Trace(ctx, traceID(1))
-		_, one := spans.Span(ctx, traceID(1), spanID(1))
+		_, _, trace := spans.Trace(ctx, traceID(1), plenty)
+		_, _, one := spans.Span(ctx, traceID(1), spanID(1), plenty)
 		_, stats := spans.Stats(ctx)
 		_, published := spans.Published(ctx)
 		for i, err := range []error{list, search, matches, traces, count, get, selected, trace, one, stats, published, spans.Release(ctx, []string{"a.parquet"})} {
@@ -277,7 +278,7 @@ func aLargeTrace(t *testing.T, f *fixture, spans Spans) {
 	}
 	f.add("svc", otlpSpan(1, 100, withText("prompt", strings.Repeat("q", 6<<20))))
 	f.add("svc", otlpSpan(1, 101))
-	whole, err := spans.Trace(t.Context(), traceID(1))
+	whole, err := untruncated(spans.Trace(t.Context(), traceID(1), plenty))
 	same(t, "Trace()", whole, err, f.wantSpans(func(*span.Span) bool { return true }))
 	selected, err := collect(spans.Select(t.Context(), span.Filter{}))
 	same(t, "Select()", selected, err, f.wantSelected(by(span.Filter{})))
@@ -333,13 +334,10 @@ func TestEncodedSpansAreWhatCame(t *testing.T) {
 	in := []*tracepb.Span{otlpSpan(1, 1, withText("k", "v"), withText("k", "again")), otlpSpan(1, 2, childOf(1))}
 	f.add("svc", in...)
 	var out []*tracepb.Span
-	for data, err := range f.store.Encoded(t.Context(), traceID(1), "") {
-		if err != nil {
-			t.Fatal(err)
-		}
+	truncated, err := f.store.Encoded(t.Context(), traceID(1), "", plenty, func(data []byte) error {
 		var got tracepb.TracesData
 		if err := proto.Unmarshal(data, &got); err != nil {
-			t.Fatal(err)
+			return err
 		}
 		r := got.GetResourceSpans()[0]
 		if r.GetSchemaUrl() == "" || r.GetScopeSpans()[0].GetSchemaUrl() == "" || r.GetScopeSpans()[0].GetScope().GetName() != "scope" ||
@@ -347,6 +345,10 @@ func TestEncodedSpansAreWhatCame(t *testing.T) {
 			t.Errorf("the resource or the scope are not what came: %v", &got)
 		}
 		out = append(out, r.GetScopeSpans()[0].GetSpans()...)
+		return nil
+	})
+	if truncated || err != nil {
+		t.Fatalf("Encoded() = %t, %v", truncated, err)
 	}
 	if !slices.EqualFunc(in, out, func(a, b *tracepb.Span) bool { return proto.Equal(a, b) }) {
 		t.Errorf("got %v, want %v", out, in)

@@ -13,31 +13,32 @@ import (
 )
 
 // Encoded yields the whole spans of a trace, or with both ids, as protobuf TracesData messages.
-func (s *Store) Encoded(ctx context.Context, traceID, spanID string) iter.Seq2[[]byte, error] {
+func (s *Store) Encoded(ctx context.Context, traceID, spanID string, maxBytes int64, yield func([]byte) error) (truncated bool, err error) {
 	var ids []string
 	if spanID != "" {
 		ids = []string{spanID}
 	}
 	q, err := parseQuery(traceID, ids...)
 	if err != nil {
-		return func(yield func([]byte, error) bool) { yield(nil, err) }
+		return false, err
 	}
-	return encodeAll(s.find(ctx, q))
+	return encodeWithin(s.find(ctx, q), maxBytes, yield)
 }
 
 // EncodedGet yields what Get answers as protobuf TracesData messages.
-func (s *Store) EncodedGet(ctx context.Context, refs []span.Ref) iter.Seq2[[]byte, error] {
-	return encodeAll(s.get(ctx, refs))
+func (s *Store) EncodedGet(ctx context.Context, refs []span.Ref, maxBytes int64, yield func([]byte) error) (truncated bool, err error) {
+	return encodeWithin(s.get(ctx, refs), maxBytes, yield)
+}
+
+// encodeWithin makes spans what the other process makes of them too, since that is what is counted: JSON can be much larger than protobuf.
+func encodeWithin(read iter.Seq2[*otlpwire.Span, error], maxBytes int64, yield func([]byte) error) (truncated bool, err error) {
+	return within(read, maxBytes, func(one *otlpwire.Span, _ *span.Span) error { return yield(encode(one)) })
 }
 
 // EncodedSelect yields what Select answers as protobuf TracesData messages.
 func (s *Store) EncodedSelect(ctx context.Context, f span.Filter) iter.Seq2[[]byte, error] {
-	return encodeAll(s.selected(ctx, f))
-}
-
-func encodeAll(spans iter.Seq2[*otlpwire.Span, error]) iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {
-		for one, err := range spans {
+		for one, err := range s.selected(ctx, f) {
 			if err != nil {
 				yield(nil, err)
 				return
@@ -99,12 +100,25 @@ func (c *spanChunks) add(data []byte) error {
 	return nil
 }
 
-func (c *spanChunks) put(part []byte) {
+func (c *spanChunks) begin() {
 	if c.chunk == nil {
 		c.chunk = &hotpb.GetSpansResponse{}
 	}
+}
+
+func (c *spanChunks) put(part []byte) {
+	c.begin()
 	c.chunk.TracesData = append(c.chunk.TracesData, part)
 	c.bytes += len(part)
+}
+
+// end sends what there is, and that there would be more.
+func (c *spanChunks) end(truncated bool) error {
+	if truncated {
+		c.begin()
+		c.chunk.Truncated = true
+	}
+	return c.flush()
 }
 
 // flush sends what there is.

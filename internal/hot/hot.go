@@ -17,6 +17,9 @@ import (
 //
 // Filters compare start times in microseconds, so that a span is chosen alike before and after it is indexed. Those that look at attributes, or
 // at names longer than span.MaxNameBytes, read the requests that can have such spans, one at a time.
+//
+// Get, Trace and Span read the requests one at a time as well, in an order that each says, until the next span would have them answer with more
+// than maxBytes, as span.Span.Bytes counts: then truncated is true, and this span and all after it are left out, without their requests being read.
 type Spans interface {
 	// List lists the spans that f chooses, or the root spans among them, newest first, in the order of span.Key and from the first
 	// one after a place on; a zero Key is before all. limit is from 1 to MaxLimit; spans that share the last place come on top.
@@ -24,12 +27,14 @@ type Spans interface {
 	List(ctx context.Context, f span.Filter, rootsOnly bool, after span.Key, limit int) ([]span.Metadata, error)
 	// Matches lists the traces in which f chooses a span, those with the newest such span first.
 	Matches(ctx context.Context, f span.Filter) ([]span.TraceMatch, error)
-	// Get lists the whole spans with these ids, ordered as Trace does it. The files of refs do not matter.
-	Get(ctx context.Context, refs []span.Ref) ([]span.Span, error)
-	// Trace lists the whole spans of a trace by start time, then by span id, then as they were received. There may be none.
-	Trace(ctx context.Context, traceID string) ([]span.Span, error)
-	// Span lists the whole spans with both ids, which may be several, ordered as Trace does it.
-	Span(ctx context.Context, traceID, spanID string) ([]span.Span, error)
+	// Get lists the whole spans with these ids, those of the request that was received last first, as they are in it: the spans of listings
+	// that come last are left out, mostly. The files of refs do not matter.
+	Get(ctx context.Context, refs []span.Ref, maxBytes int64) (spans []span.Span, truncated bool, err error)
+	// Trace lists the whole spans of a trace by start time, then by span id, then as they were received. There may be none. Left out are those
+	// that were received last.
+	Trace(ctx context.Context, traceID string, maxBytes int64) (spans []span.Span, truncated bool, err error)
+	// Span lists the whole spans with both ids, which may be several, ordered and left out as Trace does it.
+	Span(ctx context.Context, traceID, spanID string, maxBytes int64) (spans []span.Span, truncated bool, err error)
 	// TracesOf lists the traces that have a span with this id, in the order of their ids.
 	TracesOf(ctx context.Context, spanID string) ([]string, error)
 	// Count counts spans by file, service, name and step of time. Names that are asked for are compared as far as they are kept.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -316,4 +317,16 @@ func (l *lines) all() []string {
 	return slices.Collect(strings.Lines(l.text.String()))
 }
 
-const farFuture = math.MaxUint64
+const (
+	farFuture = math.MaxUint64
+	// plenty is more bytes than any test has of whole spans.
+	plenty = math.MaxInt64
+)
+
+// untruncated is an answer that must have all there is.
+func untruncated(spans []span.Span, truncated bool, err error) ([]span.Span, error) {
+	if err == nil && truncated {
+		err = errors.New("the answer is truncated")
+	}
+	return spans, err
+}

@@ -1,6 +1,7 @@
 package hot
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -106,7 +107,7 @@ func TestAnAnswerThatBreaksOffIsAnError(t *testing.T) {
 		_ = yield(make([]byte, 2*chunkBytes), nil) && yield(nil, errors.New("disk on fire"))
 	}}
 	target, _ := serve(t, breaking, "")
-	whole, err := dial(t, target).Trace(t.Context(), traceID(1))
+	whole, _, err := dial(t, target).Trace(t.Context(), traceID(1), plenty)
 	if whole != nil || err == nil || !strings.Contains(err.Error(), "disk on fire") {
 		t.Errorf("Trace() = %d spans, %v", len(whole), err)
 	}
@@ -129,9 +130,18 @@ type served struct {
 	stats   func(context.Context) error
 }
 
-func (s *served) Encoded(context.Context, string, string) iter.Seq2[[]byte, error] { return s.encoded }
+func (s *served) Encoded(_ context.Context, _, _ string, _ int64, yield func([]byte) error) (truncated bool, err error) {
+	for data, err := range s.encoded {
+		if err = cmp.Or(err, yield(data)); err != nil {
+			return false, err
+		}
+	}
+	return false, nil
+}
 
-func (s *served) EncodedGet(context.Context, []span.Ref) iter.Seq2[[]byte, error] { return s.encoded }
+func (s *served) EncodedGet(ctx context.Context, _ []span.Ref, maxBytes int64, yield func([]byte) error) (truncated bool, err error) {
+	return s.Encoded(ctx, "", "", maxBytes, yield)
+}
 
 func (s *served) EncodedSelect(context.Context, span.Filter) iter.Seq2[[]byte, error] {
 	return s.encoded
@@ -183,10 +193,8 @@ func TestSelectWaitsForItsReaderOnly(t *testing.T) {
 	}
 
 	var sent []byte
-	for data, err := range f.store.Encoded(t.Context(), traceID(1), spanID(1)) {
-		if sent = data; err != nil {
-			t.Fatal(err)
-		}
+	if _, err := f.store.Encoded(t.Context(), traceID(1), spanID(1), plenty, func(data []byte) error { sent = data; return nil }); err != nil {
+		t.Fatal(err)
 	}
 	ended := make(chan struct{})
 	hanging, _ := serve(t, &served{encoded: func(yield func([]byte, error) bool) {

@@ -36,26 +36,30 @@ func (s *Store) Stats(ctx context.Context) (span.HotStats, error) {
 }
 
 // Trace reads the spans of a trace.
-func (s *Store) Trace(ctx context.Context, traceID string) ([]span.Span, error) {
+func (s *Store) Trace(ctx context.Context, traceID string, maxBytes int64) (spans []span.Span, truncated bool, err error) {
 	q, err := parseQuery(traceID)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	return wholeSpans(s.find(ctx, q))
+	spans, truncated, err = wholeSpans(s.find(ctx, q), maxBytes)
+	sortSpans(spans)
+	return spans, truncated, err
 }
 
 // Span reads the spans with both ids.
-func (s *Store) Span(ctx context.Context, traceID, spanID string) ([]span.Span, error) {
+func (s *Store) Span(ctx context.Context, traceID, spanID string, maxBytes int64) (spans []span.Span, truncated bool, err error) {
 	q, err := parseQuery(traceID, spanID)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	return wholeSpans(s.find(ctx, q))
+	spans, truncated, err = wholeSpans(s.find(ctx, q), maxBytes)
+	sortSpans(spans)
+	return spans, truncated, err
 }
 
 // Get reads the spans with certain ids.
-func (s *Store) Get(ctx context.Context, refs []span.Ref) ([]span.Span, error) {
-	return wholeSpans(s.get(ctx, refs))
+func (s *Store) Get(ctx context.Context, refs []span.Ref, maxBytes int64) (spans []span.Span, truncated bool, err error) {
+	return wholeSpans(s.get(ctx, refs), maxBytes)
 }
 
 // Select reads all spans that are chosen.
@@ -74,18 +78,36 @@ func (s *Store) Select(ctx context.Context, f span.Filter) iter.Seq2[span.Span, 
 	}
 }
 
-// wholeSpans are spans that were read, in the order of Trace.
-func wholeSpans(read iter.Seq2[*otlpwire.Span, error]) ([]span.Span, error) {
-	spans := []span.Span{}
+// wholeSpans are spans that are read until they have maxBytes.
+func wholeSpans(read iter.Seq2[*otlpwire.Span, error], maxBytes int64) (spans []span.Span, truncated bool, err error) {
+	spans = []span.Span{}
+	truncated, err = within(read, maxBytes, func(_ *otlpwire.Span, whole *span.Span) error {
+		spans = append(spans, *whole)
+		return nil
+	})
+	if err != nil {
+		return nil, false, err
+	}
+	return spans, truncated, nil
+}
+
+// within visits spans that are read until they have maxBytes, and says whether there are more.
+func within(read iter.Seq2[*otlpwire.Span, error], maxBytes int64, visit func(*otlpwire.Span, *span.Span) error) (truncated bool, err error) {
 	var convert otlpwire.Converter
 	for one, err := range read {
 		if err != nil {
-			return nil, err
+			return false, err
 		}
-		spans = append(spans, convert.Span(one))
+		whole := convert.Span(one)
+		if whole.Bytes() > maxBytes {
+			return true, nil
+		}
+		maxBytes -= whole.Bytes()
+		if err := visit(one, &whole); err != nil {
+			return false, err
+		}
 	}
-	sortSpans(spans)
-	return spans, nil
+	return false, nil
 }
 
 // find yields the whole spans of a trace in the order in which they were received. It holds one request at a time.
@@ -93,7 +115,7 @@ func (s *Store) find(ctx context.Context, q query) iter.Seq2[*otlpwire.Span, err
 	return s.readWanted(ctx, func() []wanted { return wantedSpans(s.snapshot(), q) })
 }
 
-// get yields the whole spans with certain ids in the order in which they were received. It holds one request at a time.
+// get yields the whole spans with certain ids, those of the request that was received last first. It holds one request at a time.
 func (s *Store) get(ctx context.Context, refs []span.Ref) iter.Seq2[*otlpwire.Span, error] {
 	ids := make(map[spanKey]bool, len(refs))
 	for _, ref := range refs {
@@ -103,7 +125,11 @@ func (s *Store) get(ctx context.Context, refs []span.Ref) iter.Seq2[*otlpwire.Sp
 		}
 		ids[spanKey{q.trace, *q.span}] = true
 	}
-	return s.readWanted(ctx, func() []wanted { return wantedIDs(s.snapshot(), ids) })
+	return s.readWanted(ctx, func() []wanted {
+		all := wantedIDs(s.snapshot(), ids)
+		slices.Reverse(all)
+		return all
+	})
 }
 
 // readWanted yields the spans that are wanted, and whole requests one after the other.

@@ -38,10 +38,10 @@ const (
 // Served is what a server serves: a Store.
 type Served interface {
 	Spans
-	// Encoded yields the spans of a trace, those with spanID unless it is "", in the order in which they were received, as protobuf
-	// TracesData messages with one span each. EncodedGet and EncodedSelect do so for Get and Select.
-	Encoded(ctx context.Context, traceID, spanID string) iter.Seq2[[]byte, error]
-	EncodedGet(ctx context.Context, refs []span.Ref) iter.Seq2[[]byte, error]
+	// Encoded yields what Trace answers, or Span unless spanID is "", in the order in which it was received, as protobuf TracesData messages
+	// with one span each. EncodedGet and EncodedSelect do so for Get and Select, in their order.
+	Encoded(ctx context.Context, traceID, spanID string, maxBytes int64, yield func([]byte) error) (truncated bool, err error)
+	EncodedGet(ctx context.Context, refs []span.Ref, maxBytes int64, yield func([]byte) error) (truncated bool, err error)
 	EncodedSelect(ctx context.Context, f span.Filter) iter.Seq2[[]byte, error]
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/hex"
 	"fmt"
-	"iter"
 	"math"
 	"strconv"
 
@@ -107,7 +106,13 @@ func (s *service) CountSpans(r *hotpb.CountSpansRequest, stream grpc.ServerStrea
 
 // GetSpans answers Spans.Trace and Spans.Span.
 func (s *service) GetSpans(r *hotpb.GetSpansRequest, stream grpc.ServerStreamingServer[hotpb.GetSpansResponse]) error {
-	return sendSpans(stream, s.spans.Encoded(stream.Context(), hex.EncodeToString(r.GetTraceId()), hex.EncodeToString(r.GetSpanId())))
+	chunks := &spanChunks{send: stream.Send}
+	trace, id := hex.EncodeToString(r.GetTraceId()), hex.EncodeToString(r.GetSpanId())
+	truncated, err := s.spans.Encoded(stream.Context(), trace, id, r.GetMaxBytes(), chunks.add)
+	if err != nil {
+		return toStatus(err)
+	}
+	return chunks.end(truncated)
 }
 
 // ReadSpans answers Spans.Get.
@@ -118,7 +123,12 @@ func (s *service) ReadSpans(r *hotpb.ReadSpansRequest, stream grpc.ServerStreami
 	refs := mapAll(r.GetRefs(), func(ref *hotpb.SpanRef) span.Ref {
 		return span.Ref{TraceID: hex.EncodeToString(ref.GetTraceId()), SpanID: hex.EncodeToString(ref.GetSpanId())}
 	})
-	return sendSpans(stream, s.spans.EncodedGet(stream.Context(), refs))
+	chunks := &spanChunks{send: stream.Send}
+	truncated, err := s.spans.EncodedGet(stream.Context(), refs, r.GetMaxBytes(), chunks.add)
+	if err != nil {
+		return toStatus(err)
+	}
+	return chunks.end(truncated)
 }
 
 // SelectSpans answers Spans.Select.
@@ -127,13 +137,8 @@ func (s *service) SelectSpans(r *hotpb.SelectSpansRequest, stream grpc.ServerStr
 	if err != nil {
 		return toStatus(err)
 	}
-	return sendSpans(stream, s.spans.EncodedSelect(stream.Context(), filter))
-}
-
-// sendSpans sends encoded spans.
-func sendSpans(stream grpc.ServerStreamingServer[hotpb.GetSpansResponse], encoded iter.Seq2[[]byte, error]) error {
 	chunks := &spanChunks{send: stream.Send}
-	for data, err := range encoded {
+	for data, err := range s.spans.EncodedSelect(stream.Context(), filter) {
 		if err != nil {
 			return toStatus(err)
 		}
@@ -141,7 +146,7 @@ func sendSpans(stream grpc.ServerStreamingServer[hotpb.GetSpansResponse], encode
 			return err
 		}
 	}
-	return chunks.flush()
+	return chunks.end(false)
 }
 
 // GetStats answers Spans.Stats.

@@ -24,10 +24,38 @@ func (f *fixture) each(call func(l *listed, s *span.Span)) {
 // wantSpans are the spans of the list that are chosen, in the order of Trace.
 func (f *fixture) wantSpans(chosen func(*span.Span) bool) []span.Span {
 	all := f.wantSelected(chosen)
-	slices.SortStableFunc(all, func(a, b span.Span) int {
+	inOrderOfTrace(all)
+	return all
+}
+
+func inOrderOfTrace(spans []span.Span) {
+	slices.SortStableFunc(spans, func(a, b span.Span) int {
 		return cmp.Or(a.StartTime.Compare(b.StartTime), cmp.Compare(a.SpanID, b.SpanID))
 	})
+}
+
+// wantGot are the spans of the list that are chosen, in the order of Get.
+func (f *fixture) wantGot(chosen func(*span.Span) bool) []span.Span {
+	all := []span.Span{}
+	for _, l := range slices.Backward(f.list) {
+		for _, s := range l.spans {
+			if chosen(&s) {
+				all = append(all, s)
+			}
+		}
+	}
 	return all
+}
+
+// firstOf are the first of the spans that have maxBytes together, and whether there are more.
+func firstOf(spans []span.Span, maxBytes int64) (some []span.Span, truncated bool) {
+	sum := int64(0)
+	for i := range spans {
+		if sum += spans[i].Bytes(); sum > maxBytes {
+			return spans[:i], true
+		}
+	}
+	return spans, false
 }
 
 // wantSelected are the spans of the list that are chosen, as they were received.

@@ -31,6 +31,7 @@ func (q *Queries) Services(ctx context.Context) ([]span.Service, span.Completene
 // Statistics counts spans, errors and durations by service, by name if the query says so, and by step of time, in this order.
 func (q *Queries) Statistics(ctx context.Context, query span.CountQuery) ([]span.Statistics, span.Completeness, error) {
 	query.Durations = true
+	query.From, query.Until = query.From.Truncate(time.Microsecond), query.Until.Truncate(time.Microsecond)
 	counts, complete, err := q.counted(ctx, query)
 	all := make([]span.Statistics, 0, len(counts))
 	for i := range counts {

@@ -10,6 +10,7 @@ import (
 
 // Export yields every whole span that f chooses once, in no order. It holds a hash of each unflushed span that it has yielded.
 func (q *Queries) Export(ctx context.Context, f span.Filter, yield func(span.Span) error) (span.Completeness, error) {
+	f = filterInMicros(f)
 	leave, err := takeTurn(ctx, q.exports)
 	if err != nil {
 		return span.Completeness{}, err

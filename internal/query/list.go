@@ -61,6 +61,13 @@ func inMicros(m span.Metadata) span.Metadata {
 
 func micros(t time.Time) time.Time { return time.UnixMicro(t.UnixMicro()).UTC() }
 
+// filterInMicros cuts the times of a filter to microseconds, which is what all places compare: a span is chosen alike wherever it is. Zero
+// stays zero.
+func filterInMicros(f span.Filter) span.Filter {
+	f.From, f.Until = f.From.Truncate(time.Microsecond), f.Until.Truncate(time.Microsecond)
+	return f
+}
+
 // merge makes one listing of several, without repeats: of those the first one counts. It ends where the first listing does that has
 // more to come, since what follows there is not known.
 func merge(limit int, sources ...listing) listing {
@@ -102,6 +109,7 @@ func distinct(rows []span.Row) []span.Row {
 
 // Traces lists traces by their root spans, newest first. limit is from 1 to MaxLimit; cursor is that of the page before, or "".
 func (q *Queries) Traces(ctx context.Context, f span.TraceFilter, cursor string, limit int) (span.TracePage, error) {
+	f.Root = filterInMicros(f.Root)
 	leave, err := q.enter(ctx)
 	if err != nil {
 		return span.TracePage{}, err

@@ -17,9 +17,10 @@ import (
 type Hot interface {
 	List(ctx context.Context, f span.Filter, rootsOnly bool, after span.Key, limit int) ([]span.Metadata, error)
 	Matches(ctx context.Context, f span.Filter) ([]span.TraceMatch, error)
-	Get(ctx context.Context, refs []span.Ref) ([]span.Span, error)
-	Trace(ctx context.Context, traceID string) ([]span.Span, error)
-	Span(ctx context.Context, traceID, spanID string) ([]span.Span, error)
+	// Get, Trace and Span read whole spans until they have maxBytes.
+	Get(ctx context.Context, refs []span.Ref, maxBytes int64) (spans []span.Span, truncated bool, err error)
+	Trace(ctx context.Context, traceID string, maxBytes int64) (spans []span.Span, truncated bool, err error)
+	Span(ctx context.Context, traceID, spanID string, maxBytes int64) (spans []span.Span, truncated bool, err error)
 	// TracesOf are the traces that have a span with this id.
 	TracesOf(ctx context.Context, spanID string) ([]string, error)
 	Count(ctx context.Context, q span.CountQuery) (span.HotCounts, error)
@@ -205,6 +206,14 @@ func (a *asking) truncate(reason string) {
 	if !a.Truncated {
 		a.Truncated, a.Reason = true, reason
 	}
+}
+
+// wholeBytes is how much whole spans take of Options.WholeBytes.
+func wholeBytes(spans []span.Span) (n int64) {
+	for i := range spans {
+		n += spans[i].Bytes()
+	}
+	return n
 }
 
 // Completeness says what an answer about spans that start at from or later would lack now.

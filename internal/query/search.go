@@ -278,6 +278,7 @@ func (q *Queries) TraceIDs(ctx context.Context, f span.Filter, limit int) ([]str
 	if err := checkLimit(limit); err != nil {
 		return nil, span.Completeness{}, err
 	}
+	f = filterInMicros(f)
 	leave, err := q.enter(ctx)
 	if err != nil {
 		return nil, span.Completeness{}, err

@@ -58,6 +58,7 @@ func (q *Queries) newest(ctx context.Context, f span.TraceFilter, from time.Time
 	if f.Root.From.Before(from) {
 		f.Root.From = from
 	}
+	f.Root = filterInMicros(f.Root)
 	leave, err := q.enter(ctx)
 	if err != nil {
 		return nil, err

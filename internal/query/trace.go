@@ -15,7 +15,7 @@ import (
 
 // Trace lists the whole spans of a trace by start time. The error wraps span.ErrNotFound if it has none.
 func (q *Queries) Trace(ctx context.Context, traceID string) ([]span.Span, span.Completeness, error) {
-	return q.find(ctx, traceID, "")
+	return q.inTrace(ctx, traceID, "")
 }
 
 // Span lists the whole spans with both ids, which is usually one. The error wraps span.ErrNotFound if there is none.
@@ -23,7 +23,7 @@ func (q *Queries) Span(ctx context.Context, traceID, spanID string) ([]span.Span
 	if spanID == "" {
 		return nil, span.Completeness{}, &span.InvalidError{What: "span id", Problem: "must not be empty"}
 	}
-	return q.find(ctx, traceID, spanID)
+	return q.inTrace(ctx, traceID, spanID)
 }
 
 // SpanByID lists the whole spans with an id, whatever their trace. The error wraps span.ErrNotFound if there is none.
@@ -31,58 +31,48 @@ func (q *Queries) SpanByID(ctx context.Context, spanID string) ([]span.Span, spa
 	if spanID == "" || len(spanID) > maxIDBytes {
 		return nil, span.Completeness{}, &span.InvalidError{What: "span id", Value: spanID, Problem: fmt.Sprintf("must have from 1 to %d bytes", maxIDBytes)}
 	}
-	traces, complete, err := q.tracesOf(ctx, spanID)
-	if err != nil {
-		return nil, complete, err
-	}
-	var all []span.Span
-	for _, trace := range traces {
-		spans, found, err := q.Span(ctx, trace, spanID)
-		if errors.Is(err, span.ErrNotFound) {
-			continue // it was removed meanwhile
-		}
+	return q.find(ctx, "", spanID, func(a *asking) ([]span.Span, error) {
+		traces, err := a.tracesOf(ctx, spanID)
 		if err != nil {
-			return nil, complete, err
+			return nil, err
 		}
-		all, complete = append(all, spans...), found
-	}
-	if len(all) == 0 {
-		err := notFound("", spanID, &complete)
-		return nil, complete, err
-	}
-	return all, complete, nil
+		var all []span.Span
+		room := a.opts.WholeBytes
+		for _, trace := range traces {
+			spans, err := a.spansIn(ctx, trace, spanID, room)
+			if err != nil {
+				return nil, err
+			}
+			if all, room = append(all, spans...), room-wholeBytes(spans); a.Truncated {
+				break
+			}
+		}
+		return all, nil
+	})
 }
 
 // tracesOf are the traces that have a span with an id.
-func (q *Queries) tracesOf(ctx context.Context, spanID string) ([]string, span.Completeness, error) {
-	leave, err := q.enter(ctx)
-	if err != nil {
-		return nil, span.Completeness{}, err
-	}
-	defer leave()
-	a := q.ask()
-	var all []string
+func (a *asking) tracesOf(ctx context.Context, spanID string) (all []string, err error) {
 	if id := lowerHex(spanID); a.reachable() && isSpanID(id) {
 		all, err = a.opts.Hot.TracesOf(ctx, id)
 		if err := a.hotError(ctx, err); err != nil {
-			return nil, a.Completeness, err
+			return nil, err
 		}
 	}
 	cold, err := a.cold(ctx)
 	if err != nil {
-		return nil, a.Completeness, err
+		return nil, err
 	}
 	for _, id := range alternatives(spanID) {
 		traces, seen, err := a.opts.Catalog.TracesOf(ctx, id, cold)
 		if err != nil {
-			return nil, a.Completeness, err
+			return nil, err
 		}
 		a.saw(seen)
 		all = append(all, traces...)
 	}
 	slices.Sort(all)
-	complete, err := a.done(ctx, time.Time{})
-	return slices.Compact(all), complete, err
+	return slices.Compact(all), nil
 }
 
 func isSpanID(id string) bool {
@@ -93,39 +83,55 @@ func isSpanID(id string) bool {
 // maxIDBytes bounds an id: files of other writers may have other ids than OpenTelemetry's.
 const maxIDBytes = 256
 
-// find lists the spans of a trace, or those of them with a span id, "" for all.
-func (q *Queries) find(ctx context.Context, traceID, spanID string) ([]span.Span, span.Completeness, error) {
+// inTrace lists the spans of a trace, or those of them with a span id, "" for all.
+func (q *Queries) inTrace(ctx context.Context, traceID, spanID string) ([]span.Span, span.Completeness, error) {
 	for what, id := range map[string]string{"trace id": traceID, "span id": spanID} {
 		if len(id) > maxIDBytes || id == "" && what == "trace id" {
 			return nil, span.Completeness{}, &span.InvalidError{What: what, Value: id, Problem: fmt.Sprintf("must have from 1 to %d bytes", maxIDBytes)}
 		}
 	}
+	return q.find(ctx, traceID, spanID, func(a *asking) ([]span.Span, error) {
+		return a.spansIn(ctx, traceID, spanID, a.opts.WholeBytes)
+	})
+}
+
+// find answers with spans, of which it is an error if there are none.
+func (q *Queries) find(ctx context.Context, traceID, spanID string, read func(*asking) ([]span.Span, error)) ([]span.Span, span.Completeness, error) {
 	leave, err := q.enter(ctx)
 	if err != nil {
 		return nil, span.Completeness{}, err
 	}
 	defer leave()
 	a := q.ask()
-	spans, err := a.hotSpans(ctx, lowerHex(traceID), lowerHex(spanID))
+	spans, err := read(a)
 	if err != nil {
 		return nil, a.Completeness, err
 	}
-	for _, id := range alternatives(traceID) {
-		inFiles, err := a.coldSpans(ctx, id, spanID)
-		if err != nil {
-			return nil, a.Completeness, err
-		}
-		spans = append(spans, inFiles...)
-	}
-	spans = distinctSpans(spans)
 	complete, err := a.done(ctx, time.Time{})
 	if err == nil && len(spans) == 0 {
 		err = notFound(traceID, spanID, &complete)
 	}
+	return spans, complete, err
+}
+
+// spansIn reads the spans of a trace, or those of them with a span id, "" for all, by start time, until they have so many bytes.
+func (a *asking) spansIn(ctx context.Context, traceID, spanID string, room int64) ([]span.Span, error) {
+	spans, err := a.hotSpans(ctx, lowerHex(traceID), lowerHex(spanID), room)
+	if err != nil {
+		return nil, err
+	}
+	spans = distinctSpans(spans)
+	for _, id := range alternatives(traceID) {
+		inFiles, err := a.coldSpans(ctx, id, spanID, spans, room-wholeBytes(spans))
+		if err != nil {
+			return nil, err
+		}
+		spans = distinctSpans(append(spans, inFiles...))
+	}
 	slices.SortStableFunc(spans, func(a, b span.Span) int {
 		return cmp.Or(a.StartTime.Compare(b.StartTime), strings.Compare(a.SpanID, b.SpanID))
 	})
-	return spans, complete, err
+	return spans, nil
 }
 
 // alternatives are an id as it was given and, if that differs, in lower case: OpenTelemetry's ids are, and people copy them from anywhere.
@@ -149,24 +155,29 @@ func isTraceID(id string) bool {
 	return err == nil
 }
 
-func (a *asking) hotSpans(ctx context.Context, traceID, spanID string) ([]span.Span, error) {
+func (a *asking) hotSpans(ctx context.Context, traceID, spanID string, room int64) (spans []span.Span, err error) {
 	// Only OpenTelemetry's ids are taken in.
-	if !isTraceID(traceID) || !a.reachable() {
+	if !isTraceID(traceID) || spanID != "" && !isSpanID(spanID) || !a.reachable() {
 		return nil, nil
 	}
+	var truncated bool
 	if spanID == "" {
-		spans, err := a.opts.Hot.Trace(ctx, traceID)
-		return spans, a.hotError(ctx, err)
+		spans, truncated, err = a.opts.Hot.Trace(ctx, traceID, room)
+	} else {
+		spans, truncated, err = a.opts.Hot.Span(ctx, traceID, spanID, room)
 	}
-	if !isSpanID(spanID) {
-		return nil, nil
+	if truncated {
+		a.truncate(tooLarge)
 	}
-	spans, err := a.opts.Hot.Span(ctx, traceID, spanID)
 	return spans, a.hotError(ctx, err)
 }
 
-// coldSpans reads spans of a trace from the files that have some.
-func (a *asking) coldSpans(ctx context.Context, traceID, spanID string) ([]span.Span, error) {
+// coldSpans reads spans of a trace from the files that have some which are not known.
+func (a *asking) coldSpans(ctx context.Context, traceID, spanID string, known []span.Span, room int64) ([]span.Span, error) {
+	have := make(map[span.Identity]bool, len(known))
+	for i := range known {
+		have[known[i].Identity()] = true
+	}
 	for try := 1; ; try++ {
 		cold, err := a.cold(ctx)
 		if err != nil {
@@ -178,16 +189,18 @@ func (a *asking) coldSpans(ctx context.Context, traceID, spanID string) ([]span.
 		}
 		a.saw(seen)
 		ids := alternatives(spanID)
-		rows = slices.DeleteFunc(rows, func(r span.Row) bool { return spanID != "" && !slices.Contains(ids, r.SpanID) })
+		rows = slices.DeleteFunc(rows, func(r span.Row) bool {
+			return spanID != "" && !slices.Contains(ids, r.SpanID) || have[r.Identity()]
+		})
 		if len(rows) == 0 {
 			return nil, nil
 		}
 		var spans []span.Span
 		var truncated bool
 		if spanID == "" {
-			spans, truncated, err = a.opts.Catalog.WholeTrace(ctx, traceID, filesOf(rows), a.opts.WholeBytes)
+			spans, truncated, err = a.opts.Catalog.WholeTrace(ctx, traceID, filesOf(rows), room)
 		} else {
-			spans, truncated, err = a.opts.Catalog.Whole(ctx, refs(rows, false), a.opts.WholeBytes)
+			spans, truncated, err = a.opts.Catalog.Whole(ctx, refs(rows, false), room)
 		}
 		if truncated {
 			a.truncate(tooLarge)
@@ -233,6 +246,8 @@ func notFound(traceID, spanID string, c *span.Completeness) error {
 		what = fmt.Sprintf("span %q in trace %q", spanID, traceID)
 	}
 	switch {
+	case c.Truncated:
+		return fmt.Errorf("%s %w: %s", what, span.ErrNotFound, c.Reason)
 	case c.Hot.State == span.HotUnreachable:
 		return fmt.Errorf("%s %w: spans that are in no file yet cannot be asked for at present: %s", what, span.ErrNotFound, c.Hot.Error)
 	case c.FilesPending > 0:

@@ -18,6 +18,7 @@ const tooLarge = "the spans are larger than one answer may be: ask for fewer, or
 
 // Spans lists whole spans that f chooses, newest first. limit is from 1 to MaxLimit.
 func (q *Queries) Spans(ctx context.Context, f span.Filter, limit int) ([]span.Span, span.Completeness, error) {
+	f = filterInMicros(f)
 	return q.whole(ctx, f.From, limit, func(a *asking) ([]span.Row, error) {
 		if len(f.Attributes) > 0 {
 			return a.withAttributes(ctx, f, limit)
@@ -29,6 +30,7 @@ func (q *Queries) Spans(ctx context.Context, f span.Filter, limit int) ([]span.S
 
 // RootSpans lists the whole root spans of traces, newest first. limit is from 1 to MaxLimit.
 func (q *Queries) RootSpans(ctx context.Context, f span.TraceFilter, limit int) ([]span.Span, span.Completeness, error) {
+	f.Root = filterInMicros(f.Root)
 	return q.whole(ctx, f.Root.From, limit, func(a *asking) ([]span.Row, error) {
 		found, _, err := a.traces(ctx, f, "", limit)
 		return found.rows, err
@@ -58,19 +60,22 @@ func (q *Queries) whole(ctx context.Context, from time.Time, limit int, list fun
 	return spans, complete, err
 }
 
-// spansOf reads the whole spans of rows, in their order.
+// spansOf reads the whole spans of rows, in their order, until they have Options.WholeBytes.
 func (a *asking) spansOf(ctx context.Context, rows []span.Row) ([]span.Span, error) {
 	whole := make(map[span.Identity]span.Span, len(rows))
-	note := func(spans []span.Span) {
+	room, full := a.opts.WholeBytes, false
+	note := func(spans []span.Span, truncated bool) {
 		for i := range spans {
 			id := spans[i].Identity()
 			if _, ok := whole[id]; !ok {
 				whole[id] = spans[i]
+				room -= spans[i].Bytes()
 			}
 		}
+		full = full || truncated
 	}
 	left := rows
-	for try := 0; try < lookups && len(left) > 0; try++ {
+	for try := 0; try < lookups && len(left) > 0 && !full; try++ {
 		if try > 0 {
 			var err error
 			if left, err = a.again(ctx, left); err != nil {
@@ -78,27 +83,26 @@ func (a *asking) spansOf(ctx context.Context, rows []span.Row) ([]span.Span, err
 			}
 		}
 		if hot := refs(left, true); len(hot) > 0 && a.reachable() {
-			spans, err := a.opts.Hot.Get(ctx, hot)
+			spans, truncated, err := a.opts.Hot.Get(ctx, hot, room)
 			if err := a.hotError(ctx, err); err != nil {
 				return nil, err
 			}
-			note(spans)
+			note(spans, truncated)
 		}
 		if cold := refs(left, false); len(cold) > 0 {
-			spans, truncated, err := a.opts.Catalog.Whole(ctx, cold, a.opts.WholeBytes)
+			spans, truncated, err := a.opts.Catalog.Whole(ctx, cold, room)
 			if err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return nil, err
 			}
-			note(spans)
-			if truncated {
-				a.truncate(tooLarge)
-				break
-			}
+			note(spans, truncated)
 		}
 		left = slices.DeleteFunc(slices.Clone(left), func(r span.Row) bool {
 			_, ok := whole[r.Identity()]
 			return ok
 		})
+	}
+	if full {
+		a.truncate(tooLarge)
 	}
 	spans := make([]span.Span, 0, len(rows))
 	for i := range rows {

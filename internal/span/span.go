@@ -4,6 +4,7 @@ package span
 import (
 	"strconv"
 	"time"
+	"unsafe"
 )
 
 // Span is one finished operation of a trace. The zero value of a field means that the sender left it out.
@@ -54,6 +55,14 @@ type Span struct {
 func (s *Span) Duration() time.Duration {
 	// Round(0) drops the monotonic reading: what is stored are the two wall-clock times, and they must agree with this.
 	return s.EndTime.Round(0).Sub(s.StartTime.Round(0))
+}
+
+// Bytes is about how much memory the span takes: its texts, and what has the same size in every span. Texts that it shares with others
+// count all the same.
+func (s *Span) Bytes() int64 {
+	return int64(unsafe.Sizeof(*s)) + int64(len(s.TraceID)+len(s.SpanID)+len(s.ParentSpanID)+len(s.ServiceName)+len(s.Name)+len(s.StatusMessage)+
+		len(s.Attributes)+len(s.Events)+len(s.ResourceAttributes)+len(s.Links)+len(s.TraceState)+len(s.ScopeName)+len(s.ScopeVersion)+
+		len(s.ScopeAttributes)+len(s.ScopeSchemaURL)+len(s.ResourceSchemaURL)+len(s.OTLP))
 }
 
 // IsRoot tells whether the span has no parent.

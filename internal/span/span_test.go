@@ -1,6 +1,7 @@
 package span
 
 import (
+	"reflect"
 	"testing"
 	"time"
 )
@@ -30,6 +31,25 @@ func TestDurationAgreesWithWhatIsStored(t *testing.T) {
 	s := Span{StartTime: time.Now(), EndTime: time.Now()}
 	if got, want := s.Duration(), time.Duration(s.EndTime.UnixNano()-s.StartTime.UnixNano()); got != want {
 		t.Errorf("Duration() = %v, the stored times differ by %v", got, want)
+	}
+}
+
+func TestBytesCountsAllTexts(t *testing.T) {
+	empty := (&Span{}).Bytes()
+	texts := 0
+	for field := range reflect.TypeFor[Span]().Fields() {
+		if field.Type.Kind() != reflect.String {
+			continue
+		}
+		texts++
+		var s Span
+		reflect.ValueOf(&s).Elem().FieldByIndex(field.Index).SetString("12345")
+		if got := s.Bytes(); got != empty+5 {
+			t.Errorf("%s: %d bytes, want %d", field.Name, got, empty+5)
+		}
+	}
+	if least := int64(texts) * 16; empty < least {
+		t.Errorf("a span without texts has %d bytes, less than the %d of its fields", empty, least)
 	}
 }
 

@@ -1100,7 +1100,9 @@ type GetSpansRequest struct {
 	// 16 bytes.
 	TraceId []byte `protobuf:"bytes,1,opt,name=trace_id,json=traceId,proto3" json:"trace_id,omitempty"`
 	// 8 bytes, or empty for all spans of the trace.
-	SpanId        []byte `protobuf:"bytes,2,opt,name=span_id,json=spanId,proto3" json:"span_id,omitempty"`
+	SpanId []byte `protobuf:"bytes,2,opt,name=span_id,json=spanId,proto3" json:"span_id,omitempty"`
+	// How much memory the spans may take in the process that asks. The first one for which there is no room, and all after it, are left out.
+	MaxBytes      int64 `protobuf:"varint,3,opt,name=max_bytes,json=maxBytes,proto3" json:"max_bytes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1149,12 +1151,21 @@ func (x *GetSpansRequest) GetSpanId() []byte {
 	return nil
 }
 
+func (x *GetSpansRequest) GetMaxBytes() int64 {
+	if x != nil {
+		return x.MaxBytes
+	}
+	return 0
+}
+
 type GetSpansResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Messages opentelemetry.proto.trace.v1.TracesData with one span each.
 	TracesData [][]byte `protobuf:"bytes,1,rep,name=traces_data,json=tracesData,proto3" json:"traces_data,omitempty"`
 	// The last of traces_data goes on in the first of the next response.
-	Unfinished    bool `protobuf:"varint,2,opt,name=unfinished,proto3" json:"unfinished,omitempty"`
+	Unfinished bool `protobuf:"varint,2,opt,name=unfinished,proto3" json:"unfinished,omitempty"`
+	// In the last response: spans are left out because of max_bytes.
+	Truncated     bool `protobuf:"varint,3,opt,name=truncated,proto3" json:"truncated,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1203,10 +1214,19 @@ func (x *GetSpansResponse) GetUnfinished() bool {
 	return false
 }
 
+func (x *GetSpansResponse) GetTruncated() bool {
+	if x != nil {
+		return x.Truncated
+	}
+	return false
+}
+
 type ReadSpansRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// At most 10,000.
-	Refs          []*SpanRef `protobuf:"bytes,1,rep,name=refs,proto3" json:"refs,omitempty"`
+	Refs []*SpanRef `protobuf:"bytes,1,rep,name=refs,proto3" json:"refs,omitempty"`
+	// As in GetSpansRequest.
+	MaxBytes      int64 `protobuf:"varint,2,opt,name=max_bytes,json=maxBytes,proto3" json:"max_bytes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1246,6 +1266,13 @@ func (x *ReadSpansRequest) GetRefs() []*SpanRef {
 		return x.Refs
 	}
 	return nil
+}
+
+func (x *ReadSpansRequest) GetMaxBytes() int64 {
+	if x != nil {
+		return x.MaxBytes
+	}
+	return 0
 }
 
 type SpanRef struct {
@@ -1720,18 +1747,21 @@ const file_hot_proto_rawDesc = "" +
 	"\x10duration_buckets\x18\n" +
 	" \x03(\x11R\x0fdurationBuckets\x12%\n" +
 	"\x0eduration_spans\x18\v \x03(\x03R\rdurationSpansB\x12\n" +
-	"\x10_start_unix_nano\"E\n" +
+	"\x10_start_unix_nano\"b\n" +
 	"\x0fGetSpansRequest\x12\x19\n" +
 	"\btrace_id\x18\x01 \x01(\fR\atraceId\x12\x17\n" +
-	"\aspan_id\x18\x02 \x01(\fR\x06spanId\"S\n" +
+	"\aspan_id\x18\x02 \x01(\fR\x06spanId\x12\x1b\n" +
+	"\tmax_bytes\x18\x03 \x01(\x03R\bmaxBytes\"q\n" +
 	"\x10GetSpansResponse\x12\x1f\n" +
 	"\vtraces_data\x18\x01 \x03(\fR\n" +
 	"tracesData\x12\x1e\n" +
 	"\n" +
 	"unfinished\x18\x02 \x01(\bR\n" +
-	"unfinished\"@\n" +
+	"unfinished\x12\x1c\n" +
+	"\ttruncated\x18\x03 \x01(\bR\ttruncated\"]\n" +
 	"\x10ReadSpansRequest\x12,\n" +
-	"\x04refs\x18\x01 \x03(\v2\x18.spanlake.hot.v1.SpanRefR\x04refs\"=\n" +
+	"\x04refs\x18\x01 \x03(\v2\x18.spanlake.hot.v1.SpanRefR\x04refs\x12\x1b\n" +
+	"\tmax_bytes\x18\x02 \x01(\x03R\bmaxBytes\"=\n" +
 	"\aSpanRef\x12\x19\n" +
 	"\btrace_id\x18\x01 \x01(\fR\atraceId\x12\x17\n" +
 	"\aspan_id\x18\x02 \x01(\fR\x06spanId\"E\n" +

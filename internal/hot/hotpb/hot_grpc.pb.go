@@ -49,9 +49,9 @@ type HotClient interface {
 	ListTraces(ctx context.Context, in *ListTracesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ListTracesResponse], error)
 	// CountSpans counts in one moment, whatever the number of messages.
 	CountSpans(ctx context.Context, in *CountSpansRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[CountSpansResponse], error)
-	// GetSpans answers whole spans, in the order in which they were received. So do ReadSpans and SelectSpans.
+	// GetSpans answers whole spans, in the order in which they were received. So does SelectSpans.
 	GetSpans(ctx context.Context, in *GetSpansRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetSpansResponse], error)
-	// ReadSpans answers those with certain ids.
+	// ReadSpans answers those with certain ids, those of the request that was received last first.
 	ReadSpans(ctx context.Context, in *ReadSpansRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetSpansResponse], error)
 	// SelectSpans answers all that the filter chooses.
 	SelectSpans(ctx context.Context, in *SelectSpansRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetSpansResponse], error)
@@ -255,9 +255,9 @@ type HotServer interface {
 	ListTraces(*ListTracesRequest, grpc.ServerStreamingServer[ListTracesResponse]) error
 	// CountSpans counts in one moment, whatever the number of messages.
 	CountSpans(*CountSpansRequest, grpc.ServerStreamingServer[CountSpansResponse]) error
-	// GetSpans answers whole spans, in the order in which they were received. So do ReadSpans and SelectSpans.
+	// GetSpans answers whole spans, in the order in which they were received. So does SelectSpans.
 	GetSpans(*GetSpansRequest, grpc.ServerStreamingServer[GetSpansResponse]) error
-	// ReadSpans answers those with certain ids.
+	// ReadSpans answers those with certain ids, those of the request that was received last first.
 	ReadSpans(*ReadSpansRequest, grpc.ServerStreamingServer[GetSpansResponse]) error
 	// SelectSpans answers all that the filter chooses.
 	SelectSpans(*SelectSpansRequest, grpc.ServerStreamingServer[GetSpansResponse]) error
