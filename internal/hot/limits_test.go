@@ -136,8 +136,9 @@ func TestMemoryOfALargeTrace(t *testing.T) {
 				t.Errorf("%s of the %s is truncated without a bound", call, name)
 			}
 			t.Logf("%s of the %s allocates %d kB for %d spans, %d kB for all", call, name, few>>10, n, many>>10)
-			if most := uint64(5 * maxBytes); name == "store" && few > most || few > 2*most || many < total {
-				t.Errorf("%s of the %s allocates %d kB, want up to %d; %d kB without a bound", call, name, few>>10, most>>10, many>>10)
+			// What gRPC and the race detector take on top differs from run to run, but not with what is left out.
+			if name == "store" && few > 2*maxBytes || few > many/8 || many < total {
+				t.Errorf("%s of the %s allocates %d kB, and %d kB without a bound", call, name, few>>10, many>>10)
 			}
 		}
 	}
