@@ -130,7 +130,7 @@ func (e *exporter) file(ctx context.Context, w *wholeFile, file *candidate, p *p
 	if file.id >= 0 && w.item.file.Size != file.size && (p == nil || p.number == 0) {
 		e.unread++ // it is another one, which may lack spans
 	}
-	for _, rows := range w.portions(file.chosenGroups(w)) {
+	for _, rows := range w.portions(file.chosenGroups(w), e.index.portionBytes()) {
 		c := w.chosen(e.filter, rows)
 		if p != nil && p.of > 1 {
 			c.and("hash(trace_id) % %s = %s", p.of, p.number)

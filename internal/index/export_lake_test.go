@@ -111,21 +111,21 @@ func TestExportOfFilesThatHaveGone(t *testing.T) {
 // A file whose row groups are large is read in parts.
 func TestPortionsAreOfAboutOneSize(t *testing.T) {
 	t.Parallel()
-	w := &wholeFile{index: &Index{opts: Options{Memory: 1 << 30}}, shape: &shape{groups: []groupShape{
+	w := &wholeFile{shape: &shape{groups: []groupShape{
 		{rows: 10, bytes: maxPortionBytes / 3}, {rows: 20, bytes: maxPortionBytes / 3}, {rows: 30, bytes: maxPortionBytes / 2}, {rows: 0},
 		{rows: 100, bytes: 4 * maxPortionBytes}, {rows: 5, bytes: 1},
 	}}}
-	got := w.portions(func(int) bool { return true })
+	got := w.portions(func(int) bool { return true }, maxPortionBytes)
 	want := []portion{{first: 0, end: 30}, {first: 30, end: 60}, {first: 60, end: 85}, {first: 85, end: 110}, {first: 110, end: 135}, {first: 135, end: 160}, {first: 160, end: 165}}
 	if !slices.Equal(got, want) {
 		t.Errorf("portions() = %v, want %v", got, want)
 	}
-	got = w.portions(func(group int) bool { return group == 1 || group == 5 })
+	got = w.portions(func(group int) bool { return group == 1 || group == 5 }, maxPortionBytes)
 	if want := []portion{{first: 10, end: 30}, {first: 160, end: 165}}; !slices.Equal(got, want) {
 		t.Errorf("portions() of some row groups = %v, want %v", got, want)
 	}
 	w.layout.shadowed = true
-	if got := w.portions(func(int) bool { return true }); !slices.Equal(got, []portion{{all: true}}) {
+	if got := w.portions(func(int) bool { return true }, maxPortionBytes); !slices.Equal(got, []portion{{all: true}}) {
 		t.Errorf("portions() of a file with a column file_row_number = %v", got)
 	}
 }

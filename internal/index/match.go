@@ -27,9 +27,37 @@ func (x *Index) Matches(ctx context.Context, f span.Filter, limit int, cold span
 		return x.matchRows(ctx, &f, limit, cold)
 	}
 	m := matching{index: x, filter: &f, limit: limit, newest: make(map[string]int64)}
+	return m.find(ctx, cold)
+}
+
+// MatchesOf are those of some traces in which f chooses a span, those with the newest such span first. The files that have these traces are
+// known, so it costs less than Matches of all that is in the same time.
+func (x *Index) MatchesOf(ctx context.Context, f span.Filter, traceIDs []string, cold span.Cold) ([]span.TraceMatch, span.Seen, error) {
+	if len(traceIDs) == 0 {
+		return nil, span.Seen{}, nil
+	}
+	if len(f.Attributes) > 0 {
+		m := matching{index: x, filter: &f, traces: traceIDs, newest: make(map[string]int64)}
+		return m.find(ctx, cold)
+	}
+	rows, seen, err := x.TraceRows(ctx, traceIDs, cold)
+	if err != nil {
+		return nil, seen, err
+	}
+	m := matching{newest: make(map[string]int64)}
+	for i := range rows {
+		if f.Match(&rows[i].Metadata) {
+			m.note(rows[i].TraceID, rows[i].StartTime.UnixMicro())
+		}
+	}
+	return m.matches(), seen, nil
+}
+
+// find looks for attributes.
+func (m *matching) find(ctx context.Context, cold span.Cold) ([]span.TraceMatch, span.Seen, error) {
 	var files []*candidate
-	seen, err := x.answer(ctx, "find attributes", cold, func(s *snapshot) (err error) {
-		files, err = s.mayMatch(ctx, &f)
+	seen, err := m.index.answer(ctx, "find attributes", cold, func(s *snapshot) (err error) {
+		files, err = s.mayMatch(ctx, m.filter, m.traces...)
 		return err
 	})
 	if err == nil {
@@ -108,8 +136,14 @@ ORDER BY latest DESC, file_id DESC`
 SELECT file_id, attributes FROM row_groups WHERE file_id IN (SELECT unnest($1::INTEGER[])) ORDER BY file_id, row_group`
 )
 
-// mayMatch are the files that may have spans that the filter chooses, the latest first.
-func (s *snapshot) mayMatch(ctx context.Context, f *span.Filter) ([]*candidate, error) {
+// filesOfSQL chooses files that have spans of traces.
+const filesOfSQL = `p.file_id IN (WITH keys AS MATERIALIZED (SELECT ` + lookupKey + ` AS key FROM (SELECT unnest(%s::VARCHAR[]) AS trace_id))
+              SELECT file_id FROM trace_lookup WHERE trace_id IN (SELECT key FROM keys)
+              UNION ALL
+              SELECT file_id FROM trace_lookup_tail WHERE trace_id IN (SELECT key FROM keys))`
+
+// mayMatch are the files that may have spans that the filter chooses, of these traces if there are any, the latest first.
+func (s *snapshot) mayMatch(ctx context.Context, f *span.Filter, traceIDs ...string) ([]*candidate, error) {
 	var files []*candidate
 	for _, it := range s.pending {
 		files = append(files, &candidate{path: it.file.Path, id: it.fileID, latest: maxMicros})
@@ -123,6 +157,9 @@ func (s *snapshot) mayMatch(ctx context.Context, f *span.Filter) ([]*candidate, 
 	}
 	if !f.Until.IsZero() {
 		c.and("s.min_time < %s", inMicros(f.Until))
+	}
+	if len(traceIDs) > 0 {
+		c.and(filesOfSQL, traceIDs)
 	}
 	byID := make(map[int32]*candidate)
 	var ids []int32
@@ -162,6 +199,8 @@ type matching struct {
 	index  *Index
 	filter *span.Filter
 	limit  int
+	// traces are those that are looked at; nil: all.
+	traces []string
 
 	mu sync.Mutex
 	// newest is when the newest chosen span of a trace starts, in microseconds.
@@ -210,7 +249,7 @@ func (m *matching) start(ctx context.Context, db *sql.DB, group *errgroup.Group,
 		if m.enough(file.latest) {
 			return nil
 		}
-		for _, p := range w.portions(file.chosenGroups(w)) {
+		for _, p := range w.portions(file.chosenGroups(w), m.index.matchBytes()) {
 			group.Go(func() error {
 				if err := m.read(ctx, db, w, p); err != nil {
 					return m.failed(ctx, file, err)
@@ -256,6 +295,9 @@ const attributesSQL = `SELECT trace_id, epoch_us(start_time), attributes, resour
 // read looks through a portion of a file. What is read in SQL beside the metadata is only what saves the reading of the rest.
 func (m *matching) read(ctx context.Context, db *sql.DB, w *wholeFile, p portion) error {
 	c := w.chosen(m.filter, p)
+	if len(m.traces) > 0 {
+		c.oneOf("trace_id", m.traces)
+	}
 	query := fmt.Sprintf(attributesSQL, w.layout.selectSQL(1, w.text("attributes"), w.text("resource_attributes")), c.where())
 	rows, err := w.query(ctx, db, query, c.args)
 	if err != nil {

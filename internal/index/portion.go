@@ -14,12 +14,14 @@ type portion struct {
 	all        bool
 }
 
-// portions divide the chosen row groups of the file into parts that can be read at once.
-func (w *wholeFile) portions(chosen func(group int) bool) []portion {
+// matchBytes is portionBytes where of the rows only a few are in the result, and of these only the attributes.
+func (x *Index) matchBytes() int64 { return min(maxPortionBytes, 4*x.portionBytes()) }
+
+// portions divide the chosen row groups of the file into parts of about portionBytes that can be read at once.
+func (w *wholeFile) portions(chosen func(group int) bool, portionBytes int64) []portion {
 	if w.layout.shadowed {
 		return []portion{{all: true}}
 	}
-	portionBytes := w.index.portionBytes()
 	var all []portion
 	number, bytes := int64(0), int64(0)
 	for i, g := range w.groups {

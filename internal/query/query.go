@@ -35,6 +35,8 @@ type Catalog interface {
 	TraceRows(ctx context.Context, traceIDs []string, cold span.Cold) ([]span.Row, span.Seen, error)
 	RootsOf(ctx context.Context, f span.Filter, traceIDs []string, cold span.Cold) ([]span.Row, span.Seen, error)
 	Matches(ctx context.Context, f span.Filter, limit int, cold span.Cold) ([]span.TraceMatch, span.Seen, error)
+	// MatchesOf is Matches of these traces alone.
+	MatchesOf(ctx context.Context, f span.Filter, traceIDs []string, cold span.Cold) ([]span.TraceMatch, span.Seen, error)
 	Counts(ctx context.Context, q span.CountQuery, cold span.Cold) ([]span.Count, span.Seen, error)
 	// TracesOf are the traces that have a span with this id, which all of the index is looked through for.
 	TracesOf(ctx context.Context, spanID string, cold span.Cold) ([]string, span.Seen, error)

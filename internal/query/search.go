@@ -67,7 +67,11 @@ func (a *asking) search(ctx context.Context, f span.TraceFilter, after span.Key,
 func startOf(w window) span.Key { return span.Key{StartTime: micros(w.from).Add(-time.Microsecond)} }
 
 // window is a part of a search: from <= start < until, where zero is no bound.
-type window struct{ from, until time.Time }
+type window struct {
+	from, until time.Time
+	// few: hardly more spans are in it than firstWindows asked for.
+	few bool
+}
 
 // windows cut the range of time of a search for so many spans, the newest first. The first one has no end, and the last one no beginning, if
 // the range has none. Who asks for what many spans have finds enough among the newest, so the first windows have so many that f chooses by
@@ -95,12 +99,12 @@ func (a *asking) windows(ctx context.Context, f *span.Filter, rootsOnly bool, li
 			break
 		}
 		if end.IsZero() || cut.Before(end) {
-			all = append(all, window{cut, end})
+			all = append(all, window{from: cut, until: end})
 			end = cut
 		}
 	}
 	if end.IsZero() || from.IsZero() || from.Before(end) {
-		all = append(all, window{from, end})
+		all = append(all, window{from: from, until: end})
 	}
 	return all, nil
 }
@@ -118,7 +122,7 @@ func (a *asking) firstWindows(ctx context.Context, f *span.Filter, rootsOnly boo
 			return all, nil // the rest is not much
 		}
 		if from := rows[n-1].StartTime; some.Until.IsZero() || from.Before(some.Until) {
-			all = append(all, window{from, some.Until})
+			all = append(all, window{from, some.Until, true})
 			some.Until = from
 		}
 	}
@@ -184,6 +188,11 @@ func (s *searching) step(ctx context.Context, w window) error {
 	if err != nil {
 		return err
 	}
+	if w.few {
+		if done, err := s.stepOfFew(ctx, w, roots, cold); done || err != nil {
+			return err
+		}
+	}
 	low, high := widened(w.from, w.until)
 	if s.begun {
 		high = s.low
@@ -203,8 +212,7 @@ func (s *searching) step(ctx context.Context, w window) error {
 	}
 	traces := s.traces()
 	rows := slices.DeleteFunc(roots, func(r span.Row) bool { return !traces[r.TraceID] })
-	f := s.filter.Root
-	f.From, f.Until = w.from, w.until
+	f := s.rootsIn(w)
 	for ids := range slices.Chunk(slices.Sorted(maps.Keys(traces)), rootsAtOnce) {
 		more, seen, err := s.opts.Catalog.RootsOf(ctx, f, ids, cold)
 		if err != nil {
@@ -213,6 +221,51 @@ func (s *searching) step(ctx context.Context, w window) error {
 		s.saw(seen)
 		rows = append(rows, more...)
 	}
+	s.take(rows)
+	return nil
+}
+
+// stepOfFew is step where few roots start in the window: they are listed, and only their traces are looked at. done is false if they are
+// not few anymore, since others have come.
+func (s *searching) stepOfFew(ctx context.Context, w window, roots []span.Row, cold span.Cold) (done bool, err error) {
+	rows, seen, err := s.opts.Catalog.List(ctx, s.rootsIn(w), true, span.Key{}, MaxLimit, cold)
+	if err != nil || len(roots)+len(rows) >= MaxLimit {
+		return false, err
+	}
+	s.saw(seen)
+	rows = slices.Concat(roots, rows)
+	traces := make([]string, len(rows))
+	for i := range rows {
+		traces[i] = rows[i].TraceID
+	}
+	slices.Sort(traces)
+	traces = slices.Compact(traces)
+	for i := range s.filter.Has {
+		has := s.filter.Has[i]
+		has.From, has.Until = widened(w.from, w.until)
+		matches, seen, err := s.opts.Catalog.MatchesOf(ctx, has, traces, cold)
+		if err != nil {
+			return false, err
+		}
+		s.saw(seen)
+		for _, m := range matches {
+			s.has[i][m.TraceID] = true
+		}
+	}
+	match := s.traces()
+	s.take(slices.DeleteFunc(rows, func(r span.Row) bool { return !match[r.TraceID] }))
+	return true, nil
+}
+
+// rootsIn chooses the roots that start in a window.
+func (s *searching) rootsIn(w window) span.Filter {
+	f := s.filter.Root
+	f.From, f.Until = w.from, w.until
+	return f
+}
+
+// take adds the roots of a window to what was found.
+func (s *searching) take(rows []span.Row) {
 	slices.SortStableFunc(rows, func(a, b span.Row) int { return a.Key().Compare(b.Key()) })
 	rows = distinct(rows)
 	for i := range rows {
@@ -220,7 +273,6 @@ func (s *searching) step(ctx context.Context, w window) error {
 			s.found = append(s.found, rows[i])
 		}
 	}
-	return nil
 }
 
 // hotRoots are all unflushed roots that start in a window.
@@ -228,8 +280,7 @@ func (s *searching) hotRoots(ctx context.Context, w window) ([]span.Row, error) 
 	if !s.reachable() {
 		return nil, nil
 	}
-	f := s.filter.Root
-	f.From, f.Until = w.from, w.until
+	f := s.rootsIn(w)
 	var all []span.Row
 	for after := (span.Key{}); ; {
 		rows, err := s.opts.Hot.List(ctx, f, true, after, MaxLimit)
