@@ -52,6 +52,47 @@ func (x *Index) TraceRows(ctx context.Context, traceIDs []string, cold span.Cold
 	return rows, seen, err
 }
 
+const (
+	// traceFilesSQL looks into the trace lookup alone: a key is of one trace, but for ids that are no OpenTelemetry ids and meet in it.
+	traceFilesSQL = `
+SELECT file_path
+FROM parquet_files
+WHERE file_id IN (SELECT file_id FROM trace_lookup WHERE trace_id = ` + boundKey + `
+                  UNION ALL
+                  SELECT file_id FROM trace_lookup_tail WHERE trace_id = ` + boundKey + `)
+ORDER BY file_id`
+
+	// pendingFilesSQL has the pending files.
+	pendingFilesSQL = `SELECT DISTINCT file_id FROM (%s) WHERE trace_id = $1`
+)
+
+// TraceFiles are the files that have spans of a trace, and perhaps some that have none.
+func (x *Index) TraceFiles(ctx context.Context, traceID string, cold span.Cold) ([]string, span.Seen, error) {
+	var files []string
+	seen, err := x.answer(ctx, "look a trace up", cold, func(s *snapshot) error {
+		files = nil // it may be called again
+		err := s.each(ctx, traceFilesSQL, func(scan func(...any) error) error {
+			var path string
+			err := scan(&path)
+			files = append(files, path)
+			return err
+		}, traceID)
+		source, ok := s.source(2)
+		if err != nil || !ok {
+			return err
+		}
+		return s.each(ctx, fmt.Sprintf(pendingFilesSQL, source.sql), func(scan func(...any) error) error {
+			var id int32
+			if err := scan(&id); err != nil {
+				return err
+			}
+			files = append(files, s.path(id))
+			return nil
+		}, slices.Concat([]any{traceID}, source.args)...)
+	})
+	return files, seen, err
+}
+
 // RootsOf lists the root spans of traces that f chooses, attributes aside, in the order of a listing. Spans of pending files may be repeats.
 func (x *Index) RootsOf(ctx context.Context, f span.Filter, traceIDs []string, cold span.Cold) ([]span.Row, span.Seen, error) {
 	var rows []span.Row

@@ -33,6 +33,8 @@ type Hot interface {
 type Catalog interface {
 	List(ctx context.Context, f span.Filter, rootsOnly bool, after span.Key, limit int, cold span.Cold) ([]span.Row, span.Seen, error)
 	TraceRows(ctx context.Context, traceIDs []string, cold span.Cold) ([]span.Row, span.Seen, error)
+	// TraceFiles are the files that have spans of a trace, and perhaps some that have none.
+	TraceFiles(ctx context.Context, traceID string, cold span.Cold) ([]string, span.Seen, error)
 	RootsOf(ctx context.Context, f span.Filter, traceIDs []string, cold span.Cold) ([]span.Row, span.Seen, error)
 	Matches(ctx context.Context, f span.Filter, limit int, cold span.Cold) ([]span.TraceMatch, span.Seen, error)
 	// MatchesOf is Matches of these traces alone.

@@ -174,33 +174,23 @@ func (a *asking) hotSpans(ctx context.Context, traceID, spanID string, room int6
 
 // coldSpans reads spans of a trace from the files that have some which are not known.
 func (a *asking) coldSpans(ctx context.Context, traceID, spanID string, known []span.Span, room int64) ([]span.Span, error) {
-	have := make(map[span.Identity]bool, len(known))
-	for i := range known {
-		have[known[i].Identity()] = true
-	}
 	for try := 1; ; try++ {
-		cold, err := a.cold(ctx)
-		if err != nil {
+		files, err := a.filesOf(ctx, traceID, spanID, known)
+		if err != nil || len(files) == 0 {
 			return nil, err
-		}
-		rows, seen, err := a.opts.Catalog.TraceRows(ctx, []string{traceID}, cold)
-		if err != nil {
-			return nil, err
-		}
-		a.saw(seen)
-		ids := alternatives(spanID)
-		rows = slices.DeleteFunc(rows, func(r span.Row) bool {
-			return spanID != "" && !slices.Contains(ids, r.SpanID) || have[r.Identity()]
-		})
-		if len(rows) == 0 {
-			return nil, nil
 		}
 		var spans []span.Span
 		var truncated bool
 		if spanID == "" {
-			spans, truncated, err = a.opts.Catalog.WholeTrace(ctx, traceID, filesOf(rows), room)
+			spans, truncated, err = a.opts.Catalog.WholeTrace(ctx, traceID, files, room)
 		} else {
-			spans, truncated, err = a.opts.Catalog.Whole(ctx, refs(rows, false), room)
+			var refs []span.Ref
+			for _, file := range files {
+				for _, id := range alternatives(spanID) {
+					refs = append(refs, span.Ref{TraceID: traceID, SpanID: id, File: file})
+				}
+			}
+			spans, truncated, err = a.opts.Catalog.Whole(ctx, refs, room)
 		}
 		if truncated {
 			a.truncate(tooLarge)
@@ -216,13 +206,36 @@ func (a *asking) coldSpans(ctx context.Context, traceID, spanID string, known []
 	}
 }
 
-func filesOf(rows []span.Row) []string {
+// filesOf are the files that may have spans of a trace, or those of them with a span id, that are not among the known ones. Which files have
+// a trace is known by its id alone; which spans they have is only looked up if some are known, so that those are not read again.
+func (a *asking) filesOf(ctx context.Context, traceID, spanID string, known []span.Span) ([]string, error) {
+	cold, err := a.cold(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if len(known) == 0 {
+		files, seen, err := a.opts.Catalog.TraceFiles(ctx, traceID, cold)
+		a.saw(seen)
+		return files, err
+	}
+	have := make(map[span.Identity]bool, len(known))
+	for i := range known {
+		have[known[i].Identity()] = true
+	}
+	rows, seen, err := a.opts.Catalog.TraceRows(ctx, []string{traceID}, cold)
+	if err != nil {
+		return nil, err
+	}
+	a.saw(seen)
+	ids := alternatives(spanID)
 	var files []string
 	for i := range rows {
-		files = append(files, rows[i].File)
+		if r := &rows[i]; !have[r.Identity()] && (spanID == "" || slices.Contains(ids, r.SpanID)) {
+			files = append(files, r.File)
+		}
 	}
 	slices.Sort(files)
-	return slices.Compact(files)
+	return slices.Compact(files), nil
 }
 
 // distinctSpans removes repeats: of equal spans the first one stays.
