@@ -352,18 +352,19 @@ func appendTracesData(out []byte, s *Span) []byte {
 	return optional(out, resourceSpansSchemaURL, s.ResourceSchemaURL, len(s.ResourceSchemaURL) > 0)
 }
 
-func optionalSize(num protowire.Number, data []byte, is bool) int {
+func optionalSize[T ~string | ~[]byte](num protowire.Number, data T, is bool) int {
 	if !is {
 		return 0
 	}
 	return protowire.SizeTag(num) + protowire.SizeBytes(len(data))
 }
 
-func optional(out []byte, num protowire.Number, data []byte, is bool) []byte {
+func optional[T ~string | ~[]byte](out []byte, num protowire.Number, data T, is bool) []byte {
 	if !is {
 		return out
 	}
-	return protowire.AppendBytes(protowire.AppendTag(out, num, protowire.BytesType), data)
+	out = protowire.AppendVarint(protowire.AppendTag(out, num, protowire.BytesType), uint64(len(data)))
+	return append(out, data...)
 }
 
 // cut copies text into the chunk and returns it as a string, without an allocation of its own.

@@ -14,11 +14,7 @@ import (
 func Join(spans []span.Span) (data []byte, left []error) {
 	var joined joiner
 	for i := range spans {
-		encoded, err := Encode(&spans[i])
-		if err == nil {
-			err = joined.add(encoded)
-		}
-		if err != nil {
+		if err := joined.add(&spans[i]); err != nil {
 			left = append(left, err)
 		}
 	}
@@ -27,10 +23,29 @@ func Join(spans []span.Span) (data []byte, left []error) {
 
 // joiner collects spans by resource and scope.
 type joiner struct {
+	encoder   encoder
 	resources []*joinedResource
 	known     map[joinedKey]*joinedResource
+	// columns remembers what was made of the columns of a resource and scope.
+	columns map[sharedColumns]*sharedMessages
 	// sameResources and sameScopes remember how what was seen is encoded here.
 	sameResources, sameScopes encodings
+}
+
+// sharedColumns are those of the columns that spans of a resource and scope have in common.
+type sharedColumns struct {
+	service, resource, resourceURL, scope, version, scopeAttributes, scopeURL string
+	resourceDropped, scopeDropped                                             uint32
+}
+
+// sharedMessages are what the columns say.
+type sharedMessages struct {
+	resource, scope joinedKey
+	// joined is where the spans go, once there is one.
+	joined *joinedScope
+	// column is the one that cannot be said, and err why, if there is such.
+	column string
+	err    error
 }
 
 // joinedKey is a resource or scope, with the URL of its schema.
@@ -72,8 +87,54 @@ type joinedScope struct {
 	spans []byte
 }
 
-// add takes the spans of a message.
-func (j *joiner) add(data []byte) error {
+// add takes a span.
+func (j *joiner) add(s *span.Span) error {
+	if s.OTLP != "" {
+		return j.addEncoded([]byte(s.OTLP))
+	}
+	shared := j.shared(s)
+	if shared.err != nil {
+		return &ColumnError{TraceID: s.TraceID, SpanID: s.SpanID, Column: shared.column, Err: shared.err}
+	}
+	message, err := j.encoder.encode(s)
+	if err != nil {
+		return err
+	}
+	if shared.joined == nil {
+		shared.joined = j.resource(shared.resource).scope(shared.scope)
+	}
+	to := shared.joined
+	to.spans = protowire.AppendTag(to.spans, scopeSpansSpans, protowire.BytesType)
+	to.spans = message.appendTo(protowire.AppendVarint(to.spans, uint64(message.size())))
+	return nil
+}
+
+// shared makes the resource and scope of a span, which most spans have in common with others.
+func (j *joiner) shared(s *span.Span) *sharedMessages {
+	columns := sharedColumns{
+		s.ServiceName, s.ResourceAttributes, s.ResourceSchemaURL, s.ScopeName, s.ScopeVersion, s.ScopeAttributes, s.ScopeSchemaURL,
+		s.ResourceDroppedAttributesCount, s.ScopeDroppedAttributesCount,
+	}
+	if known := j.columns[columns]; known != nil {
+		return known
+	}
+	made := &sharedMessages{}
+	e := &j.encoder
+	if resource, scope, err := e.shared(s); err != nil {
+		made.column, made.err = err.Column, err.Err
+	} else {
+		made.resource = j.sameResources.key(resource, []byte(valid(s.ResourceSchemaURL)), &resourcepb.Resource{})
+		made.scope = j.sameScopes.key(scope, []byte(valid(s.ScopeSchemaURL)), &commonpb.InstrumentationScope{})
+	}
+	if j.columns == nil {
+		j.columns = make(map[sharedColumns]*sharedMessages)
+	}
+	j.columns[columns] = made
+	return made
+}
+
+// addEncoded takes the spans of a message.
+func (j *joiner) addEncoded(data []byte) error {
 	for s, err := range Spans(data) {
 		if err != nil {
 			return err
@@ -110,18 +171,44 @@ func (r *joinedResource) scope(key joinedKey) *joinedScope {
 
 // data is the message.
 func (j *joiner) data() []byte {
-	out := []byte{}
+	size := 0
 	for _, r := range j.resources {
-		content := optional(nil, resourceSpansResource, []byte(r.message), r.present)
+		size += fieldSize(requestResourceSpans, r.size())
+	}
+	out := make([]byte, 0, size)
+	for _, r := range j.resources {
+		out = protowire.AppendTag(out, requestResourceSpans, protowire.BytesType)
+		out = protowire.AppendVarint(out, uint64(r.size()))
+		out = optional(out, resourceSpansResource, r.message, r.present)
 		for _, s := range r.scopes {
-			scope := append(optional(nil, scopeSpansScope, []byte(s.message), s.present), s.spans...)
-			scope = optional(scope, scopeSpansSchemaURL, []byte(s.schemaURL), s.schemaURL != "")
-			content = optional(content, resourceSpansScopeSpans, scope, true)
+			out = protowire.AppendTag(out, resourceSpansScopeSpans, protowire.BytesType)
+			out = protowire.AppendVarint(out, uint64(s.size()))
+			out = append(optional(out, scopeSpansScope, s.message, s.present), s.spans...)
+			out = optional(out, scopeSpansSchemaURL, s.schemaURL, s.schemaURL != "")
 		}
-		content = optional(content, resourceSpansSchemaURL, []byte(r.schemaURL), r.schemaURL != "")
-		out = protowire.AppendBytes(protowire.AppendTag(out, requestResourceSpans, protowire.BytesType), content)
+		out = optional(out, resourceSpansSchemaURL, r.schemaURL, r.schemaURL != "")
 	}
 	return out
+}
+
+// size is that of the content of ResourceSpans.
+func (r *joinedResource) size() int {
+	size := optionalSize(resourceSpansResource, r.message, r.present) +
+		optionalSize(resourceSpansSchemaURL, r.schemaURL, r.schemaURL != "")
+	for _, s := range r.scopes {
+		size += fieldSize(resourceSpansScopeSpans, s.size())
+	}
+	return size
+}
+
+// size is that of the content of ScopeSpans.
+func (s *joinedScope) size() int {
+	return optionalSize(scopeSpansScope, s.message, s.present) + len(s.spans) +
+		optionalSize(scopeSpansSchemaURL, s.schemaURL, s.schemaURL != "")
+}
+
+func fieldSize(num protowire.Number, content int) int {
+	return protowire.SizeTag(num) + protowire.SizeBytes(content)
 }
 
 // Split makes span.Span of the spans of a TracesData message, such as one of Join. The error wraps ErrMalformed.
