@@ -166,13 +166,15 @@ func (r *jsonReader) arrayValue(w *wire, depth int) error {
 
 // numberValue writes an integer, unless the number is written otherwise or too large.
 func (r *jsonReader) numberValue(w *wire) error {
-	number, err := r.number()
+	number, whole, err := r.number()
 	if err != nil {
 		return err
 	}
-	if n, err := strconv.ParseInt(string(number), 10, 64); err == nil {
-		w.varint(valueInt, uint64(n))
-		return nil
+	if whole {
+		if n, err := strconv.ParseInt(string(number), 10, 64); err == nil {
+			w.varint(valueInt, uint64(n))
+			return nil
+		}
 	}
 	v, err := strconv.ParseFloat(string(number), 64)
 	if err != nil && !errors.Is(err, strconv.ErrRange) {

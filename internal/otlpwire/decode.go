@@ -206,24 +206,25 @@ func (r *jsonReader) codeUnit() (c rune, ok bool) {
 	return rune(unit[0])<<8 | rune(unit[1]), true
 }
 
-// number reads a number as it is written.
-func (r *jsonReader) number() ([]byte, error) {
+// number reads a number as it is written, and tells whether that is without fraction and exponent.
+func (r *jsonReader) number() (number []byte, whole bool, err error) {
 	r.peek()
 	begin := r.pos
 	r.skip("-")
 	if !r.skip("0") && !r.digits() {
-		return nil, r.unexpected("a number")
+		return nil, false, r.unexpected("a number")
 	}
+	integer := r.pos
 	if r.skip(".") && !r.digits() {
-		return nil, r.unexpected("a digit")
+		return nil, false, r.unexpected("a digit")
 	}
 	if r.skip("eE") {
 		r.skip("+-")
 		if !r.digits() {
-			return nil, r.unexpected("a digit")
+			return nil, false, r.unexpected("a digit")
 		}
 	}
-	return r.in[begin:r.pos], nil
+	return r.in[begin:r.pos], r.pos == integer, nil
 }
 
 // skip passes over one of the characters and tells whether it was there.
@@ -248,7 +249,7 @@ func (r *jsonReader) digits() bool {
 
 // unsigned reads a number without sign, fraction and exponent.
 func (r *jsonReader) unsigned(bits int) (uint64, error) {
-	number, err := r.number()
+	number, _, err := r.number()
 	if err != nil {
 		return 0, err
 	}
@@ -261,7 +262,9 @@ func (r *jsonReader) id() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return hex.DecodeString(string(text))
+	begin := len(r.unquoted)
+	r.unquoted, err = hex.AppendDecode(r.unquoted, text)
+	return slices.Clip(r.unquoted[begin:]), err
 }
 
 // literal passes over a word.

@@ -163,14 +163,15 @@ func (e *encoder) encode(of *span.Span) (*wire, error) {
 }
 
 func (e *encoder) id(num protowire.Number, column, text string, size int) {
-	id, err := hex.DecodeString(text)
-	if err == nil && len(id) != size {
-		err = fmt.Errorf("%w: %d bytes, not %d", errID, len(id), size)
+	var bytes [16]byte
+	if len(text) != 2*size {
+		e.fail(column, fmt.Errorf("%w: %d characters, not %d", errID, len(text), 2*size))
+		return
 	}
-	if err != nil {
-		e.fail(column, err)
+	if _, err := hex.Decode(bytes[:], []byte(text)); err != nil {
+		e.fail(column, fmt.Errorf("%w: %w", errID, err))
 	}
-	e.message.text(num, id)
+	e.message.text(num, bytes[:size])
 }
 
 func (e *encoder) nanos(column string, t time.Time) uint64 {

@@ -83,8 +83,26 @@ type joinedResource struct {
 
 type joinedScope struct {
 	joinedKey
-	// spans are fields of the message.
-	spans []byte
+	// parts have the spans, which are fields of the message, and bytes is how long they are together. What is in a part never moves:
+	// traces may be large.
+	parts [][]byte
+	bytes int
+}
+
+const (
+	firstPart = 4 << 10
+	largePart = 1 << 20
+)
+
+// add appends a field of the given size.
+func (s *joinedScope) add(size int, appendTo func(out []byte) []byte) {
+	last := len(s.parts) - 1
+	if last < 0 || cap(s.parts[last])-len(s.parts[last]) < size {
+		s.parts = append(s.parts, make([]byte, 0, max(size, min(max(s.bytes, firstPart), largePart))))
+		last++
+	}
+	s.parts[last] = appendTo(s.parts[last])
+	s.bytes += size
 }
 
 // add takes a span.
@@ -103,9 +121,10 @@ func (j *joiner) add(s *span.Span) error {
 	if shared.joined == nil {
 		shared.joined = j.resource(shared.resource).scope(shared.scope)
 	}
-	to := shared.joined
-	to.spans = protowire.AppendTag(to.spans, scopeSpansSpans, protowire.BytesType)
-	to.spans = message.appendTo(protowire.AppendVarint(to.spans, uint64(message.size())))
+	shared.joined.add(fieldSize(scopeSpansSpans, message.size()), func(out []byte) []byte {
+		out = protowire.AppendTag(out, scopeSpansSpans, protowire.BytesType)
+		return message.appendTo(protowire.AppendVarint(out, uint64(message.size())))
+	})
 	return nil
 }
 
@@ -141,7 +160,9 @@ func (j *joiner) addEncoded(data []byte) error {
 		}
 		resource := j.resource(j.sameResources.key(s.Resource, s.ResourceSchemaURL, &resourcepb.Resource{}))
 		scope := resource.scope(j.sameScopes.key(s.Scope, s.ScopeSchemaURL, &commonpb.InstrumentationScope{}))
-		scope.spans = optional(scope.spans, scopeSpansSpans, s.Span, true)
+		scope.add(fieldSize(scopeSpansSpans, len(s.Span)), func(out []byte) []byte {
+			return optional(out, scopeSpansSpans, s.Span, true)
+		})
 	}
 	return nil
 }
@@ -183,7 +204,10 @@ func (j *joiner) data() []byte {
 		for _, s := range r.scopes {
 			out = protowire.AppendTag(out, resourceSpansScopeSpans, protowire.BytesType)
 			out = protowire.AppendVarint(out, uint64(s.size()))
-			out = append(optional(out, scopeSpansScope, s.message, s.present), s.spans...)
+			out = optional(out, scopeSpansScope, s.message, s.present)
+			for _, part := range s.parts {
+				out = append(out, part...)
+			}
 			out = optional(out, scopeSpansSchemaURL, s.schemaURL, s.schemaURL != "")
 		}
 		out = optional(out, resourceSpansSchemaURL, r.schemaURL, r.schemaURL != "")
@@ -203,7 +227,7 @@ func (r *joinedResource) size() int {
 
 // size is that of the content of ScopeSpans.
 func (s *joinedScope) size() int {
-	return optionalSize(scopeSpansScope, s.message, s.present) + len(s.spans) +
+	return optionalSize(scopeSpansScope, s.message, s.present) + s.bytes +
 		optionalSize(scopeSpansSchemaURL, s.schemaURL, s.schemaURL != "")
 }
 
