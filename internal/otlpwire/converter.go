@@ -2,6 +2,7 @@ package otlpwire
 
 import (
 	"encoding/hex"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -338,9 +339,10 @@ func appendTracesData(out []byte, s *Span) []byte {
 	scopeSize := optionalSize(scopeSpansScope, s.Scope, s.Scope != nil) + optionalSize(scopeSpansSpans, s.Span, true) +
 		optionalSize(scopeSpansSchemaURL, s.ScopeSchemaURL, len(s.ScopeSchemaURL) > 0)
 	resourceSize := optionalSize(resourceSpansResource, s.Resource, s.Resource != nil) +
-		protowire.SizeTag(resourceSpansScopeSpans) + protowire.SizeBytes(scopeSize) +
+		fieldSize(resourceSpansScopeSpans, scopeSize) +
 		optionalSize(resourceSpansSchemaURL, s.ResourceSchemaURL, len(s.ResourceSchemaURL) > 0)
 
+	out = slices.Grow(out, fieldSize(requestResourceSpans, resourceSize))
 	out = protowire.AppendTag(out, requestResourceSpans, protowire.BytesType)
 	out = protowire.AppendVarint(out, uint64(resourceSize))
 	out = optional(out, resourceSpansResource, s.Resource, s.Resource != nil)
@@ -356,7 +358,12 @@ func optionalSize[T ~string | ~[]byte](num protowire.Number, data T, is bool) in
 	if !is {
 		return 0
 	}
-	return protowire.SizeTag(num) + protowire.SizeBytes(len(data))
+	return fieldSize(num, len(data))
+}
+
+// fieldSize is how long a field is with content of that size.
+func fieldSize(num protowire.Number, content int) int {
+	return protowire.SizeTag(num) + protowire.SizeBytes(content)
 }
 
 func optional[T ~string | ~[]byte](out []byte, num protowire.Number, data T, is bool) []byte {

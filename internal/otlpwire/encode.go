@@ -78,6 +78,11 @@ func (e *encoder) fail(column string, err error) {
 
 func (e *encoder) begin(of *span.Span) {
 	e.span, e.err = of, nil
+	if e.message.out == nil {
+		// As much as most spans need, at once.
+		e.message = wire{out: make([]byte, 0, 1<<10), lengths: make([]length, 0, 64)}
+		e.json = jsonReader{in: make([]byte, 0, 1<<10), unquoted: make([]byte, 0, 1<<9)}
+	}
 	e.message.reset()
 }
 

@@ -231,10 +231,6 @@ func (s *joinedScope) size() int {
 		optionalSize(scopeSpansSchemaURL, s.schemaURL, s.schemaURL != "")
 }
 
-func fieldSize(num protowire.Number, content int) int {
-	return protowire.SizeTag(num) + protowire.SizeBytes(content)
-}
-
 // Split makes span.Span of the spans of a TracesData message, such as one of Join. The error wraps ErrMalformed.
 func Split(data []byte) ([]span.Span, error) {
 	var converter Converter
