@@ -143,7 +143,7 @@ func (e *exporter) send() error {
 	prefix, suffix := protowire.AppendVarint(nil, uint64(len(data))), []byte(nil)
 	if e.media == wire.StreamType {
 		var err error
-		if data, err = otlpJSON(data); err != nil {
+		if data, err = otlpwire.JSON(data); err != nil {
 			return err
 		}
 		prefix, suffix = nil, []byte{'\n'}
