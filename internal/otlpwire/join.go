@@ -12,24 +12,45 @@ import (
 // Join makes one TracesData message of spans. They keep their order, but for those of an equal resource, which share it from the first
 // of them on, and scopes in it. Spans that cannot be said in OTLP are left out: left has why, a *ColumnError for each.
 func Join(spans []span.Span) (data []byte, left []error) {
-	var joined joiner
-	for i := range spans {
-		if err := joined.add(&spans[i]); err != nil {
-			left = append(left, err)
-		}
-	}
-	return joined.data(), left
+	var j Joiner
+	return j.Join(spans)
 }
 
-// joiner collects spans by resource and scope.
-type joiner struct {
-	encoder   encoder
-	resources []*joinedResource
-	known     map[joinedKey]*joinedResource
+// Joiner joins spans again and again. The zero value is ready. It serves one goroutine and remembers resources and scopes, which
+// come again.
+type Joiner struct {
+	encoder encoder
 	// columns remembers what was made of the columns of a resource and scope.
 	columns map[sharedColumns]*sharedMessages
 	// sameResources and sameScopes remember how what was seen is encoded here.
 	sameResources, sameScopes encodings
+	// bytes is about what is remembered.
+	bytes int
+
+	// resources are those of the message that is being made, and used is what of columns is in it.
+	resources []*joinedResource
+	known     map[joinedKey]*joinedResource
+	used      []*sharedMessages
+}
+
+// Join does what the function Join does.
+func (j *Joiner) Join(spans []span.Span) (data []byte, left []error) {
+	for i := range spans {
+		if err := j.add(&spans[i]); err != nil {
+			left = append(left, err)
+		}
+	}
+	data = j.data()
+	j.resources = nil
+	clear(j.known)
+	for _, s := range j.used {
+		s.joined = nil
+	}
+	j.used = j.used[:0]
+	if j.bytes > cacheBytes || cap(j.encoder.json.in) > cacheBytes {
+		*j = Joiner{} // to forget everything is simple, and rare
+	}
+	return data, left
 }
 
 // sharedColumns are those of the columns that spans of a resource and scope have in common.
@@ -58,8 +79,9 @@ type joinedKey struct {
 // their default are there, is up to who encodes.
 type encodings map[string]string
 
-func (e *encodings) key(message, schemaURL []byte, decoded proto.Message) joinedKey {
-	text, ok := (*e)[string(message)]
+// key makes the key of a message; decoded is an empty one of its type.
+func (j *Joiner) key(same *encodings, message, schemaURL []byte, decoded proto.Message) joinedKey {
+	text, ok := (*same)[string(message)]
 	if !ok {
 		text = string(message)
 		if proto.Unmarshal(message, decoded) == nil {
@@ -67,10 +89,11 @@ func (e *encodings) key(message, schemaURL []byte, decoded proto.Message) joined
 				text = string(encoded)
 			}
 		}
-		if *e == nil {
-			*e = make(encodings)
+		if *same == nil {
+			*same = make(encodings)
 		}
-		(*e)[string(message)] = text
+		(*same)[string(message)] = text
+		j.bytes += entryBytes + len(message) + len(text)
 	}
 	return joinedKey{text, string(schemaURL), message != nil}
 }
@@ -106,7 +129,7 @@ func (s *joinedScope) add(size int, appendTo func(out []byte) []byte) {
 }
 
 // add takes a span.
-func (j *joiner) add(s *span.Span) error {
+func (j *Joiner) add(s *span.Span) error {
 	if s.OTLP != "" {
 		return j.addEncoded([]byte(s.OTLP))
 	}
@@ -120,6 +143,7 @@ func (j *joiner) add(s *span.Span) error {
 	}
 	if shared.joined == nil {
 		shared.joined = j.resource(shared.resource).scope(shared.scope)
+		j.used = append(j.used, shared)
 	}
 	shared.joined.add(fieldSize(scopeSpansSpans, message.size()), func(out []byte) []byte {
 		out = protowire.AppendTag(out, scopeSpansSpans, protowire.BytesType)
@@ -129,7 +153,7 @@ func (j *joiner) add(s *span.Span) error {
 }
 
 // shared makes the resource and scope of a span, which most spans have in common with others.
-func (j *joiner) shared(s *span.Span) *sharedMessages {
+func (j *Joiner) shared(s *span.Span) *sharedMessages {
 	columns := sharedColumns{
 		s.ServiceName, s.ResourceAttributes, s.ResourceSchemaURL, s.ScopeName, s.ScopeVersion, s.ScopeAttributes, s.ScopeSchemaURL,
 		s.ResourceDroppedAttributesCount, s.ScopeDroppedAttributesCount,
@@ -142,24 +166,25 @@ func (j *joiner) shared(s *span.Span) *sharedMessages {
 	if resource, scope, err := e.shared(s); err != nil {
 		made.column, made.err = err.Column, err.Err
 	} else {
-		made.resource = j.sameResources.key(resource, []byte(valid(s.ResourceSchemaURL)), &resourcepb.Resource{})
-		made.scope = j.sameScopes.key(scope, []byte(valid(s.ScopeSchemaURL)), &commonpb.InstrumentationScope{})
+		made.resource = j.key(&j.sameResources, resource, []byte(valid(s.ResourceSchemaURL)), &resourcepb.Resource{})
+		made.scope = j.key(&j.sameScopes, scope, []byte(valid(s.ScopeSchemaURL)), &commonpb.InstrumentationScope{})
 	}
 	if j.columns == nil {
 		j.columns = make(map[sharedColumns]*sharedMessages)
 	}
 	j.columns[columns] = made
+	j.bytes += 2*entryBytes + len(columns.resource) + len(columns.scopeAttributes)
 	return made
 }
 
 // addEncoded takes the spans of a message.
-func (j *joiner) addEncoded(data []byte) error {
+func (j *Joiner) addEncoded(data []byte) error {
 	for s, err := range Spans(data) {
 		if err != nil {
 			return err
 		}
-		resource := j.resource(j.sameResources.key(s.Resource, s.ResourceSchemaURL, &resourcepb.Resource{}))
-		scope := resource.scope(j.sameScopes.key(s.Scope, s.ScopeSchemaURL, &commonpb.InstrumentationScope{}))
+		resource := j.resource(j.key(&j.sameResources, s.Resource, s.ResourceSchemaURL, &resourcepb.Resource{}))
+		scope := resource.scope(j.key(&j.sameScopes, s.Scope, s.ScopeSchemaURL, &commonpb.InstrumentationScope{}))
 		scope.add(fieldSize(scopeSpansSpans, len(s.Span)), func(out []byte) []byte {
 			return optional(out, scopeSpansSpans, s.Span, true)
 		})
@@ -167,7 +192,7 @@ func (j *joiner) addEncoded(data []byte) error {
 	return nil
 }
 
-func (j *joiner) resource(key joinedKey) *joinedResource {
+func (j *Joiner) resource(key joinedKey) *joinedResource {
 	r := j.known[key]
 	if r == nil {
 		r = &joinedResource{joinedKey: key, known: make(map[joinedKey]*joinedScope)}
@@ -191,7 +216,7 @@ func (r *joinedResource) scope(key joinedKey) *joinedScope {
 }
 
 // data is the message.
-func (j *joiner) data() []byte {
+func (j *Joiner) data() []byte {
 	size := 0
 	for _, r := range j.resources {
 		size += fieldSize(requestResourceSpans, r.size())
