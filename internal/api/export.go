@@ -102,8 +102,9 @@ type exporter struct {
 	media  string
 	begun  bool
 
-	batch []span.Span
-	bytes int
+	batch  []span.Span
+	bytes  int
+	joiner otlpwire.Joiner
 	// left is how many spans OTLP cannot say, and why one of them.
 	left int
 	why  error
@@ -131,7 +132,7 @@ func (e *exporter) add(s span.Span) error {
 
 // send sends the batch.
 func (e *exporter) send() error {
-	data, left := otlpwire.Join(e.batch)
+	data, left := e.joiner.Join(e.batch)
 	if len(left) > 0 {
 		e.left += len(left)
 		e.why = left[0]
@@ -143,7 +144,7 @@ func (e *exporter) send() error {
 	prefix, suffix := protowire.AppendVarint(nil, uint64(len(data))), []byte(nil)
 	if e.media == wire.StreamType {
 		var err error
-		if data, err = otlpJSON(data); err != nil {
+		if data, err = otlpwire.JSON(data); err != nil {
 			return err
 		}
 		prefix, suffix = nil, []byte{'\n'}

@@ -3,14 +3,12 @@ package api
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"mime"
 	"net/http"
 	"strconv"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
-	"go.opentelemetry.io/collector/pdata/ptrace"
 
 	"github.com/spanlake/spanlake/internal/api/wire"
 	"github.com/spanlake/spanlake/internal/otlpwire"
@@ -116,7 +114,7 @@ func (s *Server) inOTLP(ctx context.Context, accept string, ask func(context.Con
 		leftOut(&complete, len(left), left[0])
 	}
 	if media == wire.JSONType {
-		if data, err = otlpJSON(data); err != nil {
+		if data, err = otlpwire.JSON(data); err != nil {
 			return nil, s.incomplete(ctx, err, complete)
 		}
 	}
@@ -127,19 +125,6 @@ func (s *Server) inOTLP(ctx context.Context, accept string, ask func(context.Con
 func leftOut(c *span.Completeness, n int, why error) {
 	c.Reason = strings.TrimPrefix(c.Reason+"; "+strconv.Itoa(n)+" spans were left out, such as: "+why.Error(), "; ")
 	c.Truncated = true
-}
-
-// otlpJSON is a TracesData message in JSON, as OTLP has it (https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding).
-func otlpJSON(data []byte) ([]byte, error) {
-	traces, err := (&ptrace.ProtoUnmarshaler{}).UnmarshalTraces(data)
-	if err != nil {
-		return nil, fmt.Errorf("spans in OTLP: %w", err)
-	}
-	text, err := (&ptrace.JSONMarshaler{}).MarshalTraces(traces)
-	if err != nil {
-		return nil, fmt.Errorf("spans in OTLP: %w", err)
-	}
-	return text, nil
 }
 
 // accepted is the first of the media types that has the highest weight in a header Accept, which may be empty.

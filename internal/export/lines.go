@@ -22,6 +22,7 @@ type lines struct {
 	written Written
 	window  []span.Span
 	bytes   int
+	joiner  otlpwire.Joiner
 }
 
 // Add keeps the span until the window is full.
@@ -57,7 +58,7 @@ func textBytes(s *span.Span) int {
 }
 
 func (l *lines) line(run []span.Span) error {
-	data, left := otlpwire.Join(run)
+	data, left := l.joiner.Join(run)
 	if len(left) > 0 {
 		l.written.Left += int64(len(left))
 		l.written.Why = left[0]

@@ -2,6 +2,7 @@ package otlpwire
 
 import (
 	"encoding/hex"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -338,9 +339,10 @@ func appendTracesData(out []byte, s *Span) []byte {
 	scopeSize := optionalSize(scopeSpansScope, s.Scope, s.Scope != nil) + optionalSize(scopeSpansSpans, s.Span, true) +
 		optionalSize(scopeSpansSchemaURL, s.ScopeSchemaURL, len(s.ScopeSchemaURL) > 0)
 	resourceSize := optionalSize(resourceSpansResource, s.Resource, s.Resource != nil) +
-		protowire.SizeTag(resourceSpansScopeSpans) + protowire.SizeBytes(scopeSize) +
+		fieldSize(resourceSpansScopeSpans, scopeSize) +
 		optionalSize(resourceSpansSchemaURL, s.ResourceSchemaURL, len(s.ResourceSchemaURL) > 0)
 
+	out = slices.Grow(out, fieldSize(requestResourceSpans, resourceSize))
 	out = protowire.AppendTag(out, requestResourceSpans, protowire.BytesType)
 	out = protowire.AppendVarint(out, uint64(resourceSize))
 	out = optional(out, resourceSpansResource, s.Resource, s.Resource != nil)
@@ -352,18 +354,24 @@ func appendTracesData(out []byte, s *Span) []byte {
 	return optional(out, resourceSpansSchemaURL, s.ResourceSchemaURL, len(s.ResourceSchemaURL) > 0)
 }
 
-func optionalSize(num protowire.Number, data []byte, is bool) int {
+func optionalSize[T ~string | ~[]byte](num protowire.Number, data T, is bool) int {
 	if !is {
 		return 0
 	}
-	return protowire.SizeTag(num) + protowire.SizeBytes(len(data))
+	return fieldSize(num, len(data))
 }
 
-func optional(out []byte, num protowire.Number, data []byte, is bool) []byte {
+// fieldSize is how long a field is with content of that size.
+func fieldSize(num protowire.Number, content int) int {
+	return protowire.SizeTag(num) + protowire.SizeBytes(content)
+}
+
+func optional[T ~string | ~[]byte](out []byte, num protowire.Number, data T, is bool) []byte {
 	if !is {
 		return out
 	}
-	return protowire.AppendBytes(protowire.AppendTag(out, num, protowire.BytesType), data)
+	out = protowire.AppendVarint(protowire.AppendTag(out, num, protowire.BytesType), uint64(len(data)))
+	return append(out, data...)
 }
 
 // cut copies text into the chunk and returns it as a string, without an allocation of its own.

@@ -158,6 +158,17 @@ func TestRepeatedKeys(t *testing.T) {
 	}
 }
 
+// TestWhatIsNotEscaped: a byte after one that is escaped is not taken for one.
+func TestWhatIsNotEscaped(t *testing.T) {
+	for size := range 12 {
+		before, after := strings.Repeat("x", size), strings.Repeat("x", 12-size)
+		s := only(t, withResource(withValue(stringValue(before+`"#\]`+after))))
+		if want := before + `\"#\\]` + after; !strings.Contains(s.Attributes, want) {
+			t.Errorf("%s does not have %s", s.Attributes, want)
+		}
+	}
+}
+
 // TestEscapesAtEveryPlace: text is looked at eight bytes at a time.
 func TestEscapesAtEveryPlace(t *testing.T) {
 	for _, special := range []string{`"`, `\`, "\n", "\x01", "\x1f", "é", "\x7f", " ", "!", "#", "[", "]"} {

@@ -5,13 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"slices"
+	"strings"
 	"time"
 
-	commonpb "go.opentelemetry.io/proto/otlp/common/v1"
-	resourcepb "go.opentelemetry.io/proto/otlp/resource/v1"
-	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
-	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/spanlake/spanlake/internal/span"
 )
@@ -46,30 +43,31 @@ func Encode(s *span.Span) ([]byte, error) {
 	if s.OTLP != "" {
 		return []byte(s.OTLP), nil
 	}
-	e := encoder{span: s}
-	resource := &resourcepb.Resource{
-		Attributes:             e.attributes("resource_attributes", s.ResourceAttributes),
-		DroppedAttributesCount: s.ResourceDroppedAttributesCount,
+	var e encoder
+	resource, scope, column := e.shared(s)
+	if column != nil {
+		return nil, column
 	}
-	e.nameService(resource)
-	scope := &commonpb.InstrumentationScope{
-		Name: valid(s.ScopeName), Version: valid(s.ScopeVersion), Attributes: e.attributes("scope_attributes", s.ScopeAttributes),
-		DroppedAttributesCount: s.ScopeDroppedAttributesCount,
+	message, err := e.encode(s)
+	if err != nil {
+		return nil, err
 	}
-	data := &tracepb.TracesData{ResourceSpans: []*tracepb.ResourceSpans{{
-		Resource: resource, SchemaUrl: valid(s.ResourceSchemaURL),
-		ScopeSpans: []*tracepb.ScopeSpans{{Scope: scope, SchemaUrl: valid(s.ScopeSchemaURL), Spans: []*tracepb.Span{e.encode()}}},
-	}}}
-	if e.err != nil {
-		return nil, e.err
-	}
-	return proto.Marshal(data)
+	return appendTracesData(nil, &Span{
+		Resource: resource, ResourceSchemaURL: []byte(valid(s.ResourceSchemaURL)),
+		Scope: scope, ScopeSchemaURL: []byte(valid(s.ScopeSchemaURL)),
+		Span: message.appendTo(make([]byte, 0, message.size())),
+	}), nil
 }
 
-// encoder keeps the first error.
+// encoder makes messages of the columns of spans, one after the other.
 type encoder struct {
 	span *span.Span
-	err  error
+	// err is the first error of the message.
+	err     *ColumnError
+	json    jsonReader
+	message wire
+	// nested and ignored are buffers: what belongs in the middle of a message, and what belongs nowhere.
+	nested, ignored wire
 }
 
 func (e *encoder) fail(column string, err error) {
@@ -78,33 +76,107 @@ func (e *encoder) fail(column string, err error) {
 	}
 }
 
-func (e *encoder) encode() *tracepb.Span {
-	s := e.span
-	out := &tracepb.Span{
-		TraceId: e.id("trace_id", s.TraceID, 16), SpanId: e.id("span_id", s.SpanID, 8),
-		TraceState: valid(s.TraceState), Flags: s.Flags, Name: valid(s.Name), Kind: tracepb.Span_SpanKind(s.Kind),
-		StartTimeUnixNano: e.nanos("start_time", s.StartTime), EndTimeUnixNano: e.nanos("end_time", s.EndTime),
-		Attributes:             e.attributes("attributes", s.Attributes),
-		DroppedAttributesCount: s.DroppedAttributesCount,
-		Events:                 e.events(s.Events), DroppedEventsCount: s.DroppedEventsCount,
-		Links: e.links(s.Links), DroppedLinksCount: s.DroppedLinksCount,
-		Status: &tracepb.Status{Code: tracepb.Status_StatusCode(s.StatusCode), Message: valid(s.StatusMessage)},
+func (e *encoder) begin(of *span.Span) {
+	e.span, e.err = of, nil
+	if e.message.out == nil {
+		// As much as most spans need, at once.
+		e.message = wire{out: make([]byte, 0, 1<<10), lengths: make([]length, 0, 64)}
+		e.json = jsonReader{in: make([]byte, 0, 1<<10), unquoted: make([]byte, 0, 1<<9)}
 	}
-	if !s.IsRoot() {
-		out.ParentSpanId = e.id("parent_span_id", s.ParentSpanID, 8)
-	}
-	return out
+	e.message.reset()
 }
 
-func (e *encoder) id(column, text string, size int) []byte {
-	id, err := hex.DecodeString(text)
-	if err == nil && len(id) != size {
-		err = fmt.Errorf("%w: %d bytes, not %d", errID, len(id), size)
+// shared makes the Resource and the InstrumentationScope of the span.
+func (e *encoder) shared(of *span.Span) (resource, scope []byte, err *ColumnError) {
+	e.begin(of)
+	resource = e.resource()
+	scope = e.scope()
+	return resource, scope, e.err
+}
+
+// resource is the Resource of the span, which is never nil.
+func (e *encoder) resource() []byte {
+	const key = "service.name"
+	w := &e.message
+	e.attributes(resourceAttributes, "resource_attributes", e.span.ResourceAttributes)
+	out := w.appendTo([]byte{})
+	// The service of a writer that has it in its column only.
+	if name := e.span.ServiceName; name != "" && name != unknownService && !hasAttribute(out, key) {
+		w.reset()
+		keyValue := w.begin(resourceAttributes)
+		w.column(keyValueKey, key)
+		value := w.begin(keyValueValue)
+		w.column(valueString, name)
+		w.end(value)
+		w.end(keyValue)
+		out = w.appendTo(out)
 	}
-	if err != nil {
-		e.fail(column, err)
+	w.reset()
+	w.number(resourceDropped, uint64(e.span.ResourceDroppedAttributesCount))
+	return w.appendTo(out)
+}
+
+func hasAttribute(resource []byte, key string) bool {
+	for f := (fields{buf: resource}); f.next(); {
+		if k, _, _ := readKeyValue(f.data()); string(k) == key {
+			return true
+		}
 	}
-	return id
+	return false
+}
+
+// scope is the InstrumentationScope of the span, which is never nil.
+func (e *encoder) scope() []byte {
+	w := &e.message
+	w.reset()
+	w.column(scopeName, e.span.ScopeName)
+	w.column(scopeVersion, e.span.ScopeVersion)
+	e.attributes(scopeAttributes, "scope_attributes", e.span.ScopeAttributes)
+	w.number(scopeDropped, uint64(e.span.ScopeDroppedAttributesCount))
+	return w.appendTo([]byte{})
+}
+
+// encode makes the Span, which lies in the encoder. The error is a *ColumnError.
+func (e *encoder) encode(of *span.Span) (*wire, error) {
+	e.begin(of)
+	s, w := e.span, &e.message
+	e.id(spanTraceID, "trace_id", s.TraceID, 16)
+	e.id(spanSpanID, "span_id", s.SpanID, 8)
+	w.column(spanTraceState, s.TraceState)
+	if !s.IsRoot() {
+		e.id(spanParentSpanID, "parent_span_id", s.ParentSpanID, 8)
+	}
+	w.column(spanName, s.Name)
+	w.number(spanKind, uint64(s.Kind))
+	w.fixed64(spanStart, e.nanos("start_time", s.StartTime))
+	w.fixed64(spanEnd, e.nanos("end_time", s.EndTime))
+	e.attributes(spanAttributes, "attributes", s.Attributes)
+	w.number(spanDroppedAttributes, uint64(s.DroppedAttributesCount))
+	e.events(s.Events)
+	w.number(spanDroppedEvents, uint64(s.DroppedEventsCount))
+	e.links(s.Links)
+	w.number(spanDroppedLinks, uint64(s.DroppedLinksCount))
+	status := w.begin(spanStatus)
+	w.column(statusMessage, s.StatusMessage)
+	w.number(statusCode, uint64(s.StatusCode))
+	w.end(status)
+	w.fixed32(spanFlags, s.Flags)
+	if e.err != nil {
+		return nil, e.err
+	}
+	return w, nil
+}
+
+func (e *encoder) id(num protowire.Number, column, text string, size int) {
+	var bytes [16]byte
+	if len(text) != 2*size {
+		e.fail(column, fmt.Errorf("%w: %d characters, not %d", errID, len(text), 2*size))
+		return
+	}
+	if _, err := hex.Decode(bytes[:], []byte(text)); err != nil {
+		e.fail(column, fmt.Errorf("%w: %w", errID, err))
+	}
+	e.message.text(num, bytes[:size])
 }
 
 func (e *encoder) nanos(column string, t time.Time) uint64 {
@@ -118,12 +190,5 @@ func (e *encoder) nanos(column string, t time.Time) uint64 {
 // lastSecond is the incomplete one with which the times of OTLP end, in the year 2554.
 const lastSecond = int64(math.MaxUint64 / uint64(time.Second))
 
-// nameService adds the service of a writer that has it in its column only.
-func (e *encoder) nameService(resource *resourcepb.Resource) {
-	const key = "service.name"
-	named := func(kv *commonpb.KeyValue) bool { return kv.GetKey() == key }
-	if name := e.span.ServiceName; name != "" && name != unknownService && !slices.ContainsFunc(resource.GetAttributes(), named) {
-		value := &commonpb.AnyValue{Value: &commonpb.AnyValue_StringValue{StringValue: valid(name)}}
-		resource.Attributes = append(resource.Attributes, &commonpb.KeyValue{Key: key, Value: value})
-	}
-}
+// valid is a text that protobuf takes.
+func valid(text string) string { return strings.ToValidUTF8(text, "\uFFFD") }

@@ -1,8 +1,11 @@
 package otlpwire_test
 
 import (
+	"bytes"
 	"errors"
+	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -106,6 +109,31 @@ func TestJoinLeavesOutWhatOTLPCannotSay(t *testing.T) {
 	}
 	if data, left := otlpwire.Join(nil); len(data) != 0 || len(left) != 0 {
 		t.Errorf("of nothing: %q %v", data, left)
+	}
+}
+
+// TestJoinerForgets: an export may have any number of resources, and a span may be large.
+func TestJoinerForgets(t *testing.T) {
+	var joiner otlpwire.Joiner
+	const rounds, size = 500, 64 << 10
+	for i := range rounds {
+		s := foreign()
+		s.ResourceAttributes = `{"a":"` + strconv.Itoa(i) + strings.Repeat("x", size) + `"}`
+		if i%100 == 0 {
+			s.Attributes = `{"a":"` + strings.Repeat("y", 16<<20) + `"}`
+		}
+		one := []span.Span{s, s}
+		want, _ := otlpwire.Join(one)
+		if got, left := joiner.Join(one); len(left) > 0 || !bytes.Equal(got, want) {
+			t.Fatalf("round %d: %d bytes, not %d; left out %v", i, len(got), len(want), left)
+		}
+	}
+	var memory runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&memory)
+	runtime.KeepAlive(&joiner)
+	if memory.HeapAlloc > rounds*size/2 {
+		t.Errorf("%d bytes are in use", memory.HeapAlloc)
 	}
 }
 

@@ -247,17 +247,15 @@ const (
 // a found one may be marked wrongly, never a lower one.
 func special(s []byte, i int) int {
 	for ; i+8 <= len(s); i += 8 {
-		if found := specials(s[i:]); found != 0 {
+		if found := specials(binary.LittleEndian.Uint64(s[i:])); found != 0 {
 			return i + bits.TrailingZeros64(found)/8
 		}
 	}
 	if i < len(s) && len(s) >= 8 {
-		// The last eight bytes, without those that have been looked at.
+		// The last eight bytes, without those before i, which may mark others wrongly. The zeros behind them stand for the end.
 		last := len(s) - 8
-		if found := specials(s[last:]) >> (8 * (i - last)); found != 0 {
-			return i + bits.TrailingZeros64(found)/8
-		}
-		return len(s)
+		left := binary.LittleEndian.Uint64(s[last:]) >> (8 * (i - last))
+		return i + bits.TrailingZeros64(specials(left))/8
 	}
 	for i < len(s) && s[i] >= ' ' && s[i] != '"' && s[i] != '\\' {
 		i++
@@ -266,8 +264,7 @@ func special(s []byte, i int) int {
 }
 
 // specials has a high bit for each of eight bytes that JSON escapes.
-func specials(s []byte) uint64 {
-	v := binary.LittleEndian.Uint64(s)
+func specials(v uint64) uint64 {
 	quote, backslash := v^('"'*ones), v^('\\'*ones)
 	return (((v - ' '*ones) &^ v) | ((quote - ones) &^ quote) | ((backslash - ones) &^ backslash)) & highs
 }
