@@ -24,7 +24,7 @@ const (
 	tracesInGroup = 2
 )
 
-// Whole reads the whole spans that refs stand for, repeats included, until their texts have maxBytes; then truncated is true. An error
+// Whole reads the whole spans that refs stand for, repeats included, until they have maxBytes; then truncated is true. An error
 // that wraps fs.ErrNotExist says that a file is gone, and spans are those of the other files; other errors of files are *FileError.
 func (x *Index) Whole(ctx context.Context, refs []span.Ref, maxBytes int64) (spans []span.Span, truncated bool, err error) {
 	var paths []string

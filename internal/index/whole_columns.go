@@ -211,16 +211,8 @@ func dropUnlessJSON(text *string, opening byte) {
 	}
 }
 
-// bytes is what the texts of the last span take.
-func (w *wholeScanner) bytes() int64 {
-	n := len(w.s.TraceID) + len(w.s.SpanID) + len(w.s.ParentSpanID) + len(w.s.ServiceName) + len(w.s.Name)
-	for _, c := range w.columns {
-		if c.text != nil {
-			n += len(*c.text(&w.s))
-		}
-	}
-	return int64(n)
-}
+// bytes is what the last span takes.
+func (w *wholeScanner) bytes() int64 { return w.s.Bytes() }
 
 // query runs a query on the file, whose result is in memory as a whole when it returns.
 func (w *wholeFile) query(ctx context.Context, db *sql.DB, query string, args []any) (rows *sql.Rows, err error) {

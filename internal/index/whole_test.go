@@ -267,7 +267,7 @@ func TestWholeSpansAreBounded(t *testing.T) {
 		spans = append(spans, testkit.Span(i%3, i, long(i)))
 	}
 	written := writeWithLake(t, f.lake, slices.Clone(spans)...)
-	got, truncated, err := f.Whole(t.Context(), refsOf(written.Path, spans...), 105_000)
+	got, truncated, err := f.Whole(t.Context(), refsOf(written.Path, spans...), 110_000)
 	if err != nil || !truncated || len(got) != 10 {
 		t.Errorf("Whole() = %d spans, %t, %v", len(got), truncated, err)
 	}
@@ -285,7 +285,7 @@ func TestWholeSpansAreBounded(t *testing.T) {
 		files[0].groups[i].bytes = maxDirectBytes + 1
 	}
 	want := &wantedSpans{traces: []string{testkit.TraceID(0), testkit.TraceID(1)}}
-	for _, room := range []int64{105_000, plenty} {
+	for _, room := range []int64{110_000, plenty} {
 		r := wholeReader{db: db, left: room}
 		err := r.file(t.Context(), files[0], want)
 		switch {
