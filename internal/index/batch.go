@@ -275,6 +275,9 @@ func (b *batch) insert(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := b.exec(ctx, "write root spans", rootsSQL, b.first, b.last); err != nil {
+		return err
+	}
 	if err := b.exec(ctx, "write trace lookup", lookupSQL); err != nil {
 		return err
 	}
@@ -303,6 +306,8 @@ GROUP BY file_id, service_name`
 INSERT INTO batch_traces
 SELECT trace_id, file_id, ` + lookupKey + `
 FROM (SELECT DISTINCT trace_id, file_id FROM span_metadata WHERE file_id BETWEEN $1 AND $2)`
+
+	rootsSQL = `INSERT INTO root_spans FROM span_metadata WHERE is_root AND file_id BETWEEN $1 AND $2`
 
 	lookupSQL = `INSERT INTO trace_lookup_tail SELECT lookup_key, file_id FROM batch_traces`
 )

@@ -28,6 +28,14 @@ type page struct {
 	after     span.Key
 }
 
+// table is the smallest one that has them.
+func (p *page) table() string {
+	if p.rootsOnly {
+		return "root_spans"
+	}
+	return "span_metadata"
+}
+
 func (p *page) conditions() conditions {
 	var c conditions
 	c.choose(&p.filter)
@@ -148,7 +156,7 @@ func (s *snapshot) listIndexed(ctx context.Context, p page, limit int) ([]span.R
 			return nil, nil
 		}
 		p.filter.From, p.filter.Until = from, until
-		found, err := s.newest(ctx, "span_metadata", p.conditions(), nil, limit-len(rows))
+		found, err := s.newest(ctx, p.table(), p.conditions(), nil, limit-len(rows))
 		if err != nil {
 			return nil, err
 		}

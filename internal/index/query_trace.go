@@ -102,7 +102,7 @@ func (x *Index) RootsOf(ctx context.Context, f span.Filter, traceIDs []string, c
 		c.and("is_root")
 		c.and("trace_id IN (SELECT unnest(%s::VARCHAR[]))", traceIDs)
 		var err error
-		if rows, err = s.rows(ctx, fmt.Sprintf(chosenSQL, rowColumns, "span_metadata", c.where()), c.args...); err != nil {
+		if rows, err = s.rows(ctx, fmt.Sprintf(chosenSQL, rowColumns, "root_spans", c.where()), c.args...); err != nil {
 			return err
 		}
 		rows, err = s.withPending(ctx, rows, c)

@@ -152,6 +152,7 @@ func (b *batch) remove(ctx context.Context) error {
 	}
 	for _, table := range []struct{ name, sql string }{
 		{"span_metadata", `DELETE FROM span_metadata WHERE file_id IN (SELECT unnest($1::INTEGER[]))`},
+		{"root_spans", `DELETE FROM root_spans WHERE file_id IN (SELECT unnest($1::INTEGER[]))`},
 		{"trace_lookup", `DELETE FROM trace_lookup WHERE file_id IN (SELECT unnest($1::INTEGER[]))`},
 		{"trace_lookup_tail", `DELETE FROM trace_lookup_tail WHERE file_id IN (SELECT unnest($1::INTEGER[]))`},
 		{"file_services", `DELETE FROM file_services WHERE file_id IN (SELECT unnest($1::INTEGER[]))`},

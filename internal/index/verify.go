@@ -311,6 +311,7 @@ func checks() []check {
 		{name: "failed", sql: failedCheckSQL, ofListing: true},
 		{name: "registry", sql: registrySQL},
 		{name: "rows", sql: rowsSQL},
+		{name: "roots", sql: rootsCheckSQL},
 		{name: "file_services", sql: fileServicesCheckSQL},
 		{name: "row_groups", sql: rowGroupsCheckSQL},
 		{name: "services", sql: servicesCheckSQL},
@@ -382,6 +383,14 @@ SELECT coalesce(p.file_path, 'file_id ' || s.file_id),
 FROM parquet_files p
 FULL JOIN (SELECT file_id, count(*) AS spans FROM span_metadata GROUP BY file_id) s USING (file_id)
 WHERE p.file_id IS NULL OR p.row_count <> coalesce(s.spans, 0) + p.duplicate_count + p.skipped_count`
+
+	rootsCheckSQL = `
+SELECT coalesce((SELECT file_path FROM parquet_files p WHERE p.file_id = coalesce(s.file_id, r.file_id)), 'unregistered file'),
+       'has ' || coalesce(s.n, 0) || ' root spans, of which root_spans has ' || coalesce(r.n, 0)
+       || CASE WHEN s.n = r.n THEN ', but not the same ones' ELSE '' END
+FROM (SELECT file_id, count(*) AS n, bit_xor(hash(` + spanColumns + `)) AS sum FROM span_metadata WHERE is_root GROUP BY file_id) s
+FULL JOIN (SELECT file_id, count(*) AS n, bit_xor(hash(` + spanColumns + `)) AS sum FROM root_spans GROUP BY file_id) r USING (file_id)
+WHERE (s.n, s.sum) IS DISTINCT FROM (r.n, r.sum)`
 
 	fileServicesCheckSQL = `
 SELECT coalesce((SELECT file_path FROM parquet_files p WHERE p.file_id = coalesce(s.file_id, f.file_id)), 'unregistered file')

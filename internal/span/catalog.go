@@ -47,7 +47,7 @@ type FailedFile struct {
 
 // Difference is one way in which the index is not what the lake says it should be.
 type Difference struct {
-	// Check is what was compared: lake, footer, rows, row_groups, uniqueness, services, file_services, daily, lookup, registry or failed.
+	// Check is what was compared: lake, footer, rows, roots, row_groups, uniqueness, services, file_services, daily, lookup, registry or failed.
 	Check string `json:"check"`
 	// Subject is a file, a service or a trace.
 	Subject string `json:"subject"`
