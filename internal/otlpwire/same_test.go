@@ -214,15 +214,12 @@ func TestJoinIsTheSame(t *testing.T) {
 func TestEncodeNestsAsDeep(t *testing.T) {
 	said := 0
 	for _, around := range [][2]string{{"[", "]"}, {`{"a":`, "}"}, {"[[", "]]"}, {`{"a":[`, "]}"}} {
-		for depth := 490; depth <= 1010; depth++ {
+		for _, depth := range []int{1, 498, 499, 500, 501, 502, 998, 999, 1000, 1001, 1002} {
 			for _, inner := range []string{"", "0", "[]"} {
 				value := strings.Repeat(around[0], depth) + inner + strings.Repeat(around[1], depth)
 				for _, s := range []span.Span{
 					{Attributes: `{"a":` + value + `}`}, {Events: `[{"attributes":{"a":` + value + `}}]`}, {Events: `[{"other":` + value + `}]`}, {Attributes: value},
 				} {
-					if depth > 510 && depth < 990 {
-						continue
-					}
 					s.TraceID, s.SpanID, s.StartTime, s.EndTime = foreign().TraceID, foreign().SpanID, foreign().StartTime, foreign().EndTime
 					checkSame(t, &s)
 					if _, err := otlpwire.Encode(&s); err == nil {
