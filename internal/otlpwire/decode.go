@@ -18,7 +18,7 @@ var (
 )
 
 // jsonReader reads JSON as encoding/json does: strictly, but with U+FFFD for each byte that is no UTF-8 and for each half of a
-// surrogate pair. It passes over the text once. encoding/json takes twenty times as long for its tokens; libraries that are faster read
+// surrogate pair. It passes over the text once. encoding/json takes many times as long for its tokens; libraries that are faster read
 // what nests once for each level, or bring down the process where it nests too deep for the stack.
 type jsonReader struct {
 	in  []byte
