@@ -2,6 +2,7 @@
 package attribute
 
 import (
+	"encoding/json"
 	"math"
 	"strconv"
 	"strings"
@@ -20,34 +21,45 @@ func Matches(clauses []span.AttributeClause, attributes, resource string) bool {
 	if len(clauses) == 0 {
 		return true
 	}
-	own, shared := parse(attributes), parse(resource)
+	if !holds(clauses, attributes, resource) {
+		return false
+	}
+	// gjson reads what is not JSON as well. Whether it is takes longer, and is asked only where it matters; of encoding/json, which bounds how
+	// deep it goes: gjson.Valid calls itself for each bracket, and a text of six million of them ends the process.
+	own, shared := json.Valid([]byte(attributes)), json.Valid([]byte(resource))
+	if own && shared {
+		return true
+	}
+	if !own {
+		attributes = ""
+	}
+	if !shared {
+		resource = ""
+	}
+	return holds(clauses, attributes, resource)
+}
+
+// holds tells whether all clauses hold, if both texts are JSON.
+func holds(clauses []span.AttributeClause, attributes, resource string) bool {
+	own, shared := gjson.Parse(attributes), gjson.Parse(resource)
 	for _, clause := range clauses {
-		holds := false
+		either := false
 		for i := range clause {
-			if holds = matchesOne(&clause[i], own) || matchesOne(&clause[i], shared); holds {
+			if either = matchesOne(&clause[i], own) || matchesOne(&clause[i], shared); either {
 				break
 			}
 		}
-		if !holds {
+		if !either {
 			return false
 		}
 	}
 	return true
 }
 
-// parse is the object of a text; of anything else ForEach yields nothing that has a key.
-func parse(text string) gjson.Result {
-	if !gjson.Valid(text) {
-		return gjson.Result{}
-	}
-	object := gjson.Parse(text)
-	if !object.IsObject() {
-		return gjson.Result{}
-	}
-	return object
-}
-
 func matchesOne(c *span.AttributeCondition, object gjson.Result) (matches bool) {
+	if !object.IsObject() {
+		return false
+	}
 	object.ForEach(func(key, value gjson.Result) bool {
 		if key.String() != c.Key {
 			return true

@@ -70,6 +70,20 @@ func TestMatches(t *testing.T) {
 	}
 }
 
+// TestDeepTextsAreHarmless: whoever writes a file may nest as deep as it likes.
+func TestDeepTextsAreHarmless(t *testing.T) {
+	clauses := []span.AttributeClause{{{Key: "a"}}}
+	for _, open := range []string{"[", `{"a":`, `{"a":[`} {
+		deep := strings.Repeat(open, 8_000_000/len(open))
+		if Matches(clauses, deep, `{"b":1}`) || Matches(clauses, `{"a":`+deep+`}`, deep) {
+			t.Errorf("%s without an end has an attribute", open)
+		}
+		var b Builder
+		b.Add(deep, `{"a":`+deep)
+		Open(b.Filter()).MayMatch(clauses)
+	}
+}
+
 func TestMatchesWhatIsThere(t *testing.T) {
 	if Matches([]span.AttributeClause{{{Key: "a", Value: new("x")}}}, `{"a":"y"}`, `{"b":"x"}`) {
 		t.Error("a value of another key matches")
