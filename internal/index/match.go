@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"fmt"
 	"maps"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -144,6 +145,18 @@ const filesOfSQL = `p.file_id IN (WITH keys AS MATERIALIZED (SELECT ` + lookupKe
 
 // mayMatch are the files that may have spans that the filter chooses, of these traces if there are any, the latest first.
 func (s *snapshot) mayMatch(ctx context.Context, f *span.Filter, traceIDs ...string) ([]*candidate, error) {
+	files, err := s.candidateFiles(ctx, f, traceIDs...)
+	if err != nil || len(f.Attributes) == 0 {
+		return files, err
+	}
+	if err := s.askFilters(ctx, f, files); err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(files, func(c *candidate) bool { return c.filtered && !slices.Contains(c.may, true) }), nil
+}
+
+// candidateFiles are the files that may have such spans by their times and services, the latest first.
+func (s *snapshot) candidateFiles(ctx context.Context, f *span.Filter, traceIDs ...string) ([]*candidate, error) {
 	var files []*candidate
 	for _, it := range s.pending {
 		files = append(files, &candidate{path: it.file.Path, id: it.fileID, latest: maxMicros})
@@ -161,16 +174,23 @@ func (s *snapshot) mayMatch(ctx context.Context, f *span.Filter, traceIDs ...str
 	if len(traceIDs) > 0 {
 		c.and(filesOfSQL, traceIDs)
 	}
-	byID := make(map[int32]*candidate)
-	var ids []int32
 	err := s.each(ctx, fmt.Sprintf(candidatesSQL, c.where()), func(scan func(...any) error) error {
 		var file candidate
 		err := scan(&file.id, &file.path, &file.size, &file.mtime, &file.latest, &file.rows, &file.duplicates)
-		files, byID[file.id], ids = append(files, &file), &file, append(ids, file.id)
+		files = append(files, &file)
 		return err
 	}, c.args...)
-	if err != nil || len(f.Attributes) == 0 {
-		return files, err
+	return files, err
+}
+
+// askFilters finds out which row groups of files may have the attributes.
+func (s *snapshot) askFilters(ctx context.Context, f *span.Filter, files []*candidate) error {
+	byID := make(map[int32]*candidate)
+	var ids []int32
+	for _, file := range files {
+		if file.id >= 0 {
+			byID[file.id], ids = file, append(ids, file.id)
+		}
 	}
 	for some := range slices.Chunk(ids, filtersOfFiles) {
 		err := s.each(ctx, filtersSQL, func(scan func(...any) error) error {
@@ -185,10 +205,41 @@ func (s *snapshot) mayMatch(ctx context.Context, f *span.Filter, traceIDs ...str
 			return nil
 		}, some)
 		if err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return slices.DeleteFunc(files, func(c *candidate) bool { return c.filtered && !slices.Contains(c.may, true) }), nil
+	return nil
+}
+
+// mostAsked is of how many files MayHave looks at the filters: some 10 MB of them.
+const mostAsked = 64
+
+// MayHave counts the row groups that may have spans with the attributes of f, in its time. ok is false if it is not known, since there are
+// many files, or some whose writer does not tell.
+func (x *Index) MayHave(ctx context.Context, f span.Filter) (rowGroups int, ok bool, err error) {
+	_, err = x.answer(ctx, "look at filters", span.Cold{}, func(s *snapshot) error {
+		rowGroups, ok = 0, false // it may be called again
+		files, err := s.candidateFiles(ctx, &f)
+		if err != nil || len(files) > mostAsked {
+			return err
+		}
+		if err := s.askFilters(ctx, &f, files); err != nil {
+			return err
+		}
+		for _, file := range files {
+			if !file.filtered {
+				return nil
+			}
+			for _, may := range file.may {
+				if may {
+					rowGroups++
+				}
+			}
+		}
+		ok = true
+		return nil
+	})
+	return rowGroups, ok, err
 }
 
 // maxMicros is later than every time.
@@ -216,9 +267,10 @@ func (m *matching) run(ctx context.Context, files []*candidate) error {
 		return fmt.Errorf("find attributes: %w", err)
 	}
 	defer release()
-	// One row group is read by one thread of DuckDB.
+	// One row group is read by one thread of DuckDB, the one that asks: two can be read at once even where DuckDB has one thread, for want
+	// of memory; decoding is what takes the time.
 	group, groupCtx := errgroup.WithContext(ctx)
-	group.SetLimit(max(1, m.index.opts.Threads))
+	group.SetLimit(max(m.index.opts.Threads, min(2, runtime.GOMAXPROCS(0))))
 	for some := range slices.Chunk(files, shapesAtOnce) {
 		if m.enough(some[0].latest) || groupCtx.Err() != nil {
 			break

@@ -39,6 +39,8 @@ type Catalog interface {
 	Matches(ctx context.Context, f span.Filter, limit int, cold span.Cold) ([]span.TraceMatch, span.Seen, error)
 	// MatchesOf is Matches of these traces alone.
 	MatchesOf(ctx context.Context, f span.Filter, traceIDs []string, cold span.Cold) ([]span.TraceMatch, span.Seen, error)
+	// MayHave counts the row groups that may have spans with the attributes of f, in its time; ok is false if it is not known.
+	MayHave(ctx context.Context, f span.Filter) (rowGroups int, ok bool, err error)
 	Counts(ctx context.Context, q span.CountQuery, cold span.Cold) ([]span.Count, span.Seen, error)
 	// TracesOf are the traces that have a span with this id, which all of the index is looked through for.
 	TracesOf(ctx context.Context, spanID string, cold span.Cold) ([]string, span.Seen, error)

@@ -21,6 +21,8 @@ const (
 	// that.
 	firstCandidates = 4
 	moreCandidates  = 8
+	// fewRowGroups are read in a fraction of a second.
+	fewRowGroups = 16
 	// rootsAtOnce is how many traces the catalog is asked for at once.
 	rootsAtOnce = 20_000
 )
@@ -37,7 +39,7 @@ func (a *asking) search(ctx context.Context, f span.TraceFilter, after span.Key,
 	if err := s.findHot(ctx); err != nil {
 		return listing{}, span.Key{}, err
 	}
-	windows, err := a.windows(ctx, &s.filter.Root, true, limit)
+	windows, err := s.allWindows(ctx)
 	if err != nil {
 		return listing{}, span.Key{}, err
 	}
@@ -107,6 +109,36 @@ func (a *asking) windows(ctx context.Context, f *span.Filter, rootsOnly bool, li
 		all = append(all, window{from: from, until: end})
 	}
 	return all, nil
+}
+
+// allWindows are those of a search for traces: only one if what one of the filters asks for is rare.
+func (s *searching) allWindows(ctx context.Context) ([]window, error) {
+	from, until := s.filter.Root.From, s.filter.Root.Until
+	for i := range s.filter.Has {
+		has := s.filter.Has[i]
+		has.From, has.Until = widened(from, until)
+		if rare, err := s.rare(ctx, &has); err != nil || rare {
+			return []window{{from: from, until: until}}, err
+		}
+	}
+	return s.windows(ctx, &s.filter.Root, true, s.limit)
+}
+
+// spanWindows are those of a search for spans: only one if what is asked for is rare.
+func (a *asking) spanWindows(ctx context.Context, f *span.Filter, limit int) ([]window, error) {
+	if rare, err := a.rare(ctx, f); err != nil || rare {
+		return []window{{from: f.From, until: f.Until}}, err
+	}
+	return a.windows(ctx, f, false, limit)
+}
+
+// rare tells whether the attributes of a filter are known to be in a few row groups only, which are read at once sooner than window by window.
+func (a *asking) rare(ctx context.Context, f *span.Filter) (bool, error) {
+	if len(f.Attributes) == 0 {
+		return false, nil
+	}
+	groups, ok, err := a.opts.Catalog.MayHave(ctx, *f)
+	return ok && groups <= fewRowGroups, err
 }
 
 // firstWindows begin the windows: with the newest spans that f chooses, attributes aside, a few times as many as are asked for, then with some more.
@@ -359,7 +391,7 @@ func (a *asking) matches(ctx context.Context, f span.Filter, limit int) ([]span.
 			return nil, err
 		}
 	}
-	windows, err := a.windows(ctx, &f, false, limit)
+	windows, err := a.spanWindows(ctx, &f, limit)
 	if err != nil {
 		return nil, err
 	}

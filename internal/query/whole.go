@@ -145,7 +145,7 @@ func refs(rows []span.Row, hot bool) []span.Ref {
 // withAttributes lists the newest spans that have attributes: first the traces that have such spans are found, then the spans in them.
 func (a *asking) withAttributes(ctx context.Context, f span.Filter, limit int) ([]span.Row, error) {
 	var found []span.Row
-	windows, err := a.windows(ctx, &f, false, limit)
+	windows, err := a.spanWindows(ctx, &f, limit)
 	if err != nil {
 		return nil, err
 	}
