@@ -21,7 +21,7 @@ func newTraceCommand() *cobra.Command {
 			"them as a TracesData message of OTLP.",
 		Example: "  spanlake trace 4bf92f3577b34da6a3ce929d0e0e4736\n" +
 			"  spanlake trace \"$(spanlake traces --status error --limit 1 --json | jq -r '.[0].trace_id')\"",
-		Args: cobra.ExactArgs(1),
+		Args: idArgs(1, "the id of a trace: `spanlake traces` lists them"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			s, err := newSession(cmd)
 			if err != nil {
@@ -99,7 +99,7 @@ func newSpanCommand() *cobra.Command {
 			"through for the id, which takes longer. With --json it prints a TracesData message of OTLP.",
 		Example: "  spanlake span 4bf92f3577b34da6a3ce929d0e0e4736 00f067aa0ba902b7\n" +
 			"  spanlake span 00f067aa0ba902b7 --json",
-		Args: cobra.RangeArgs(1, 2),
+		Args: idArgs(2, "the id of a span, or of its trace and the span: `spanlake trace` shows them"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			s, err := newSession(cmd)
 			if err != nil {
@@ -140,4 +140,14 @@ func (s *session) span(ctx context.Context, x asked, ids []string) error {
 	}
 	s.tellIncomplete(x, &complete)
 	return err
+}
+
+// idArgs takes from one argument to most, and says which they are.
+func idArgs(most int, which string) cobra.PositionalArgs {
+	return func(_ *cobra.Command, args []string) error {
+		if len(args) < 1 || len(args) > most {
+			return fmt.Errorf("give %s, not %s", which, count(int64(len(args)), "argument"))
+		}
+		return nil
+	}
 }
