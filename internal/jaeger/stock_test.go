@@ -153,7 +153,7 @@ func startJaeger(t *testing.T, binary, storage string) string {
 	go func() { ended <- command.Wait() }()
 	t.Cleanup(func() {
 		_ = command.Process.Kill() // it may have ended
-		<-ended //nolint:errcheck // it was killed
+		<-ended                    //nolint:errcheck // it was killed
 		_ = log.Close()
 		if text, err := os.ReadFile(log.Name()); t.Failed() && err == nil {
 			t.Logf("the log of Jaeger:\n%s", text)
