@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"flag"
 	"io"
 	"iter"
 	"log/slog"
@@ -25,6 +26,10 @@ const childEnv = "SPANLAKE_TEST_CHILD"
 func TestMain(m *testing.M) {
 	if role := os.Getenv(childEnv); role != "" {
 		os.Exit(runChild(role))
+	}
+	// Each check asks real files, for tenths of a second; -rapid.checks asks for more of them.
+	if err := flag.Set("rapid.checks", "10"); err != nil {
+		panic(err)
 	}
 	os.Exit(m.Run())
 }

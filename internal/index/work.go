@@ -213,6 +213,7 @@ func (x *Index) Work(ctx context.Context, o WorkOptions) (Step, error) {
 	}
 	step.Summary, err = x.runBatch(ctx, work)
 	if err != nil {
+		err = errors.Join(err, ctx.Err()) // DuckDB only says that it was interrupted
 		// They come before what is left.
 		for _, it := range slices.Backward(items) {
 			x.backlog.queue = slices.Insert(x.backlog.queue, 0, pendingFile{file: it.file, gone: it.gone})

@@ -265,7 +265,12 @@ func TestBackendIsAskedByCommands(t *testing.T) {
 			if query, ok := strings.CutPrefix(command, "sql "); ok {
 				args = []string{"sql", query}
 			}
-			if got := from.must(append(args, from.args...)...); !strings.Contains(got, want) || want == "" && got != "" {
+			r := from.run(append(args, from.args...)...)
+			// Services says that the file is missing that failed.
+			if r.code != 0 || r.stderr != "" && command != "services" {
+				t.Errorf("%q %q: exit code %d, %s", args, from.args, r.code, r.stderr)
+			}
+			if got := r.stdout; !strings.Contains(got, want) || want == "" && got != "" {
 				t.Errorf("%q %q prints %q, want %q", args, from.args, got, want)
 			}
 		}
