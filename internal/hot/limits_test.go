@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 
@@ -122,10 +123,13 @@ func TestMemoryOfALargeTrace(t *testing.T) {
 		}
 		return len(whole), truncated, after.TotalAlloc - before.TotalAlloc
 	}
+	// The race detector takes more than the seconds that a client has of its own.
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
 	for name, spans := range map[string]Spans{"store": f.store, "client": client} {
 		for call, read := range map[string]func(maxBytes int64) ([]span.Span, bool, error){
-			"Trace()": func(maxBytes int64) ([]span.Span, bool, error) { return spans.Trace(t.Context(), traceID(1), maxBytes) },
-			"Get()":   func(maxBytes int64) ([]span.Span, bool, error) { return spans.Get(t.Context(), refs, maxBytes) },
+			"Trace()": func(maxBytes int64) ([]span.Span, bool, error) { return spans.Trace(ctx, traceID(1), maxBytes) },
+			"Get()":   func(maxBytes int64) ([]span.Span, bool, error) { return spans.Get(ctx, refs, maxBytes) },
 		} {
 			n, truncated, few := allocated(func() ([]span.Span, bool, error) { return read(maxBytes) })
 			if want := maxBytes / (perSpan + 1000); !truncated || n < want || n > maxBytes/perSpan {
