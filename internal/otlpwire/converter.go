@@ -2,7 +2,6 @@ package otlpwire
 
 import (
 	"encoding/hex"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -342,7 +341,10 @@ func appendTracesData(out []byte, s *Span) []byte {
 		fieldSize(resourceSpansScopeSpans, scopeSize) +
 		optionalSize(resourceSpansSchemaURL, s.ResourceSchemaURL, len(s.ResourceSchemaURL) > 0)
 
-	out = slices.Grow(out, fieldSize(requestResourceSpans, resourceSize))
+	if need := len(out) + fieldSize(requestResourceSpans, resourceSize); need > cap(out) {
+		// slices.Grow makes what it appends first, unless the compiler can do without, which it cannot under the race detector.
+		out = append(make([]byte, 0, max(need, 2*cap(out))), out...)
+	}
 	out = protowire.AppendTag(out, requestResourceSpans, protowire.BytesType)
 	out = protowire.AppendVarint(out, uint64(resourceSize))
 	out = optional(out, resourceSpansResource, s.Resource, s.Resource != nil)
