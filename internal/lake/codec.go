@@ -2,7 +2,6 @@ package lake
 
 import (
 	"fmt"
-	"sync"
 
 	"github.com/apache/arrow-go/v18/parquet/compress"
 	"github.com/klauspost/compress/zstd"
@@ -32,8 +31,11 @@ func (c codec) EncodeLevel(dst, src []byte, level int) []byte {
 	return c.encoder.EncodeAll(src, dst[:0])
 }
 
-// useCodec has arrow-go compress with our encoders, which it knows for the whole process only.
-var useCodec = sync.OnceValue(func() error { //nolint:gochecknoglobals // arrow-go's register is global too
+// errCodec is what kept arrow-go from compressing with our encoders. Its register of codecs is a map of the whole process without a lock, meant to be
+// written while packages are initialised: written by the first writer, as it was, it raced with a reader of another file.
+var errCodec = useCodec() //nolint:gochecknoglobals // arrow-go's register is global too
+
+func useCodec() error {
 	standard, err := compress.GetCodec(compress.Codecs.Zstd)
 	if err != nil {
 		return fmt.Errorf("zstd: %w", err)
@@ -45,4 +47,4 @@ var useCodec = sync.OnceValue(func() error { //nolint:gochecknoglobals // arrow-
 	}
 	compress.RegisterCodec(compress.Codecs.Zstd, codec{standard, encoder})
 	return nil
-})
+}

@@ -101,8 +101,8 @@ type Writer struct {
 
 // NewWriter returns a Writer for the lake at root, a folder that need not exist yet.
 func NewWriter(root string) (*Writer, error) {
-	if err := useCodec(); err != nil {
-		return nil, err
+	if errCodec != nil {
+		return nil, errCodec
 	}
 	columns := spanColumns()
 	node, err := parquetSchema(columns)

@@ -118,10 +118,11 @@ type ended struct {
 	code           int // -1 if a signal ended it
 }
 
-// command is the program with the lake and the index of p, and with no settings but these. It is killed when it hangs.
+// command is the program with the lake and the index of p, and with no settings but these. It is killed when it hangs: late enough
+// for a server that lives as long as a test does, which took two minutes under the race detector on a busy machine.
 func (p place) command(args ...string) *exec.Cmd {
 	p.t.Helper()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(p.t.Context()), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(p.t.Context()), 8*time.Minute)
 	p.t.Cleanup(cancel)
 	cmd := exec.CommandContext(ctx, binary, args...)
 	cmd.Dir = p.folder
