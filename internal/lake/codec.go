@@ -33,7 +33,7 @@ func (c codec) EncodeLevel(dst, src []byte, level int) []byte {
 
 // errCodec is what kept arrow-go from compressing with our encoders. Its register of codecs is a map of the whole process without a lock, meant to be
 // written while packages are initialised: written by the first writer, as it was, it raced with a reader of another file.
-var errCodec = useCodec() //nolint:gochecknoglobals // arrow-go's register is global too
+var errCodec = useCodec()
 
 func useCodec() error {
 	standard, err := compress.GetCodec(compress.Codecs.Zstd)
