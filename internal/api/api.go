@@ -16,6 +16,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/spanlake/spanlake/internal/apikey"
+	"github.com/spanlake/spanlake/internal/session"
 	"github.com/spanlake/spanlake/internal/span"
 )
 
@@ -66,6 +67,11 @@ type Options struct {
 	Jaeger http.Handler
 	// Keys say who may ask for what; nil: everybody may ask for everything.
 	Keys apikey.Verifier
+	// Pages answers what is neither the API nor Jaeger's, and what nobody watching over the process asks for; it looks by itself at who
+	// asks. nil: there are no pages.
+	Pages http.Handler
+	// Sessions are of browsers, whose cookie stands for a key; nil: there are none.
+	Sessions *session.Sessions
 	// Metrics are those that the follower counts in; nil: nobody else counts.
 	Metrics *Metrics
 	// Log gets what goes wrong in the server; nil: nothing is logged.
@@ -92,10 +98,13 @@ type Server struct {
 	ingest  Ingest
 	grpc    http.Handler
 	jaeger  http.Handler
+	pages   http.Handler
 	keys    apikey.Verifier
-	metrics *Metrics
-	log     *slog.Logger
-	version string
+	// sessions may be nil, as may all above but the API's own.
+	sessions *session.Sessions
+	metrics  *Metrics
+	log      *slog.Logger
+	version  string
 
 	instance string
 	hosts    map[string]bool
@@ -135,7 +144,7 @@ type limits struct {
 func New(o Options) *Server {
 	s := &Server{
 		catalog: o.Catalog, indexer: o.Indexer, ingest: o.Ingest, version: cmp.Or(o.Version, "unknown"), instance: o.Instance,
-		grpc: o.GRPC, jaeger: o.Jaeger, keys: o.Keys,
+		grpc: o.GRPC, jaeger: o.Jaeger, keys: o.Keys, pages: o.Pages, sessions: o.Sessions,
 		metrics:    o.Metrics,
 		log:        o.Log,
 		hosts:      make(map[string]bool),

@@ -56,6 +56,9 @@ func (s *Server) checkKey(r *http.Request, _ bool) *problem {
 		return nil
 	}
 	err := apikey.Check(s.keys, r.Header, needed)
+	if errors.Is(err, apikey.ErrMissing) {
+		err = s.checkSession(r, needed)
+	}
 	if err == nil {
 		return nil
 	}
@@ -70,4 +73,19 @@ func (s *Server) checkKey(r *http.Request, _ bool) *problem {
 		p.challenge += `, error="invalid_token"` // RFC 6750, section 3.1
 	}
 	return p
+}
+
+// checkSession looks whether a browser was let in. That its request comes from a page of this server was looked at before (checkOrigin).
+func (s *Server) checkSession(r *http.Request, needed apikey.Rights) error {
+	if s.sessions == nil {
+		return apikey.ErrMissing
+	}
+	name, may, ok := s.sessions.Find(r)
+	switch {
+	case !ok:
+		return apikey.ErrMissing
+	case !may.Allow(needed):
+		return &apikey.NotAllowedError{Name: name, May: may, Needed: needed}
+	}
+	return nil
 }

@@ -39,11 +39,20 @@ func (s *Server) handle(w http.ResponseWriter, r *http.Request) {
 // answer refuses what must not be answered and passes the rest on.
 func (s *Server) answer(w http.ResponseWriter, r *http.Request) {
 	guarded := inAPI(r) || s.inJaeger(r)
-	for _, check := range []func(*http.Request, bool) *problem{s.checkHost, s.checkOrigin, s.checkKey} {
+	checks := []func(*http.Request, bool) *problem{s.checkHost, s.checkOrigin, s.checkKey}
+	pages := s.inPages(r)
+	if pages {
+		checks = checks[:2] // whoever has no key is asked for one on a page
+	}
+	for _, check := range checks {
 		if p := check(r, guarded); p != nil {
 			refuse(w, r, p)
 			return
 		}
+	}
+	if pages {
+		s.pages.ServeHTTP(w, r)
+		return
 	}
 	if isGRPC(r) {
 		s.serveGRPC(w, r)
@@ -78,6 +87,15 @@ func refuse(w http.ResponseWriter, r *http.Request, p *problem) {
 // inAPI tells whether a request is for the API, and not for health or metrics.
 func inAPI(r *http.Request) bool {
 	return strings.HasPrefix(r.URL.Path, wire.Prefix+"/") || r.URL.Path == wire.Prefix
+}
+
+// inPages tells whether a request is for a page, or for what belongs to one.
+func (s *Server) inPages(r *http.Request) bool {
+	if s.pages == nil || isGRPC(r) || inAPI(r) || strings.HasPrefix(r.URL.Path, "/api/") || r.URL.Path == "/api" {
+		return false
+	}
+	_, pattern := s.mux.Handler(r)
+	return pattern == ""
 }
 
 // setHeaders tells browsers to make nothing of an answer but what it says it is: no page, script or frame, and nothing

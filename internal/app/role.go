@@ -16,6 +16,8 @@ import (
 
 	"github.com/spanlake/spanlake/internal/apikey"
 	"github.com/spanlake/spanlake/internal/jaeger"
+	"github.com/spanlake/spanlake/internal/session"
+	"github.com/spanlake/spanlake/internal/ui"
 )
 
 // Role is what a process does: take spans in, index them, or both.
@@ -109,6 +111,7 @@ func (a App) play(ctx context.Context, cancel context.CancelFunc, role Role, ver
 	if err != nil {
 		return err
 	}
+	p.at = at
 	defer a.advertise(role, Server{URL: at.URL, Instance: p.instance, PID: os.Getpid(), Secret: p.secret})()
 	a.announce(role, at)
 	if listening != nil {
@@ -128,6 +131,8 @@ type player struct {
 	keys     *apikey.Keys
 	// secret opens the HTTP server to who may read the note.
 	secret string
+	// at is where it listens.
+	at Addresses
 }
 
 // address is where the role is asked over HTTP, and what sets it.
@@ -160,8 +165,8 @@ func (p *player) listen(ctx context.Context) (net.Listener, Addresses, error) {
 // run serves until ctx ends. Then spans are no longer taken in, what has arrived is moved into the lake and indexed.
 func (p *player) run(ctx context.Context, cancel context.CancelFunc, version string, listener net.Listener) error {
 	address, _ := p.address()
-	options := api.Options{Metrics: p.metrics, Log: p.Log, Version: version, Instance: p.instance, Hosts: []string{address},
-		Keys: apikey.WithSecret(p.keys, "of this machine", p.secret, apikey.Operate)}
+	keys := apikey.WithSecret(p.keys, "of this machine", p.secret, apikey.Operate)
+	options := api.Options{Metrics: p.metrics, Log: p.Log, Version: version, Instance: p.instance, Hosts: []string{address}, Keys: keys}
 	following, unfollow := context.WithCancel(context.WithoutCancel(ctx))
 	defer unfollow()
 	var taking, indexing sync.WaitGroup
@@ -175,6 +180,12 @@ func (p *player) run(ctx context.Context, cancel context.CancelFunc, version str
 		calls := jaeger.NewGRPC(p.index.queries, forJaeger, grpc.WaitForHandlers(true))
 		defer calls.Stop()
 		options.GRPC, options.Jaeger = calls, jaeger.NewHTTP(p.index.queries, forJaeger)
+		options.Sessions = session.New(keys)
+		pages, err := p.pages(options)
+		if err != nil {
+			return err
+		}
+		options.Pages = pages
 		indexing.Go(func() { p.index.run(following) })
 	}
 	if p.in != nil {
@@ -191,6 +202,17 @@ func (p *player) run(ctx context.Context, cancel context.CancelFunc, version str
 	indexing.Wait()
 	p.Log.Info("stopped")
 	return errors.Join(err, failure)
+}
+
+// pages are what people look at.
+func (p *player) pages(of api.Options) (*ui.UI, error) {
+	options := ui.Options{Queries: p.index.queries, Catalog: p.index, Indexer: p.index, Sessions: of.Sessions, Version: of.Version, Log: p.Log,
+		Memory: p.Config.Memory}
+	if p.in != nil {
+		options.Ingest = p.in
+		options.OTLPGRPC, options.OTLPHTTP = p.at.OTLPGRPC, p.at.OTLPHTTP
+	}
+	return ui.New(options)
 }
 
 // unlessStopped is no error if it came from being told to stop.
