@@ -84,11 +84,12 @@ function paintSpans(trace, box, canvas) {
   const context = canvas.getContext("2d");
   const colours = trace.d.services.map((name) => resolved(box, colourClass(name), "--service"));
   const bad = resolved(box, "", "--error");
-  const line = Math.min(Math.max((height / trace.count) * 0.7, 1), 4 * scale);
+  // Whole pixels: what is drawn over something else covers it.
+  const line = Math.min(Math.max(Math.round((height / trace.count) * 0.7), 1), 4 * scale);
   const draw = (i, colour, thick) => {
     context.fillStyle = colour;
     const from = (trace.d.from[i] / trace.duration) * width, wide = (trace.d.length[i] / trace.duration) * width;
-    context.fillRect(Math.min(from, width - 1), (i / trace.count) * height, Math.max(wide, 1.5 * scale), thick);
+    context.fillRect(Math.floor(Math.min(from, width - 2)), Math.floor((i / trace.count) * height), Math.ceil(Math.max(wide, 1.5 * scale)), thick);
   };
   for (let i = 0; i < trace.count; i++) if (!trace.failed(i)) draw(i, colours[trace.d.service[i]], line);
   for (const i of trace.errors) draw(i, bad, Math.max(line, 2 * scale));

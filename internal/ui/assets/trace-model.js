@@ -38,7 +38,7 @@ export class Trace extends EventTarget {
     this.found = [];
     this.foundSet = new Set();
     this.query = "";
-    this.critical = true;
+    this.critical = this.count > 1; // of one span it is all
     this.list();
   }
 

@@ -92,6 +92,7 @@ function nextError(forward = true) {
 }
 
 function toggleCritical() {
+  if (trace.count < 2) return;
   trace.critical = !trace.critical;
   trace.changed("looks");
 }
@@ -99,6 +100,7 @@ function toggleCritical() {
 function tools() {
   const critical = document.getElementById("critical"), unzoom = document.getElementById("unzoom"), levels = document.getElementById("levels");
   critical.addEventListener("click", toggleCritical);
+  critical.hidden = trace.count < 2;
   trace.on(["looks"], () => critical.setAttribute("aria-pressed", trace.critical));
   document.getElementById("next-error")?.addEventListener("click", () => nextError());
   unzoom.addEventListener("click", () => trace.see(0, trace.duration));
