@@ -6,9 +6,6 @@ import (
 	"github.com/spanlake/spanlake/internal/ui/tracetree"
 )
 
-// maxWaterfallText bounds names and messages in the waterfall, in characters. The detail of a span has all of them.
-const maxWaterfallText = 300
-
 // waterfall are the rows of a trace as columns, which is a third of the bytes of objects and faster to read. Texts that repeat are in tables.
 //
 // Times are nanoseconds after the start of the trace. Numbers of JavaScript are exact up to 2^53: a trace that takes longer than 104 days is drawn
@@ -76,18 +73,18 @@ func newWaterfall(id string, tree *tracetree.Tree) *waterfall {
 	for i := range tree.Rows {
 		r := &tree.Rows[i]
 		w.ID[i], w.Parent[i], w.Below[i] = r.Span.SpanID, r.Parent, r.Below
-		w.Name[i], w.Service[i] = names.number(cut(r.Span.Name, maxWaterfallText)), services.number(r.Span.ServiceName)
+		w.Name[i], w.Service[i] = names.number(cut(r.Span.Name)), services.number(r.Span.ServiceName)
 		w.Kind[i], w.Status[i], w.Marks[i] = int(r.Span.Kind), int(r.Span.StatusCode), int(r.Marks)
 		w.From[i], w.Length[i] = r.From, r.Span.Duration()
 		if r.Span.StatusMessage != "" {
-			w.Messages[i] = cut(r.Span.StatusMessage, maxWaterfallText)
+			w.Messages[i] = cut(r.Span.StatusMessage)
 		}
 		for _, part := range r.Critical {
 			w.Parts[i] = append(w.Parts[i], part.From, part.Until)
 			w.Critical += part.Until - part.From
 		}
 		if r.Usage != nil {
-			w.Tokens[i] = tokensOf(r.Usage, models.number(cut(r.Usage.Model, maxWaterfallText)))
+			w.Tokens[i] = tokensOf(r.Usage, models.number(cut(r.Usage.Model)))
 		}
 	}
 	w.Names, w.Services, w.Models = names.texts, services.texts, models.texts

@@ -11,6 +11,7 @@ import (
 	"github.com/chromedp/chromedp/kb"
 
 	"github.com/spanlake/spanlake/internal/span"
+	"github.com/spanlake/spanlake/internal/testkit"
 )
 
 // activeRow is the name of the row that keys are for, and that has the focus.
@@ -342,24 +343,16 @@ func TestTraceAxis(t *testing.T) {
 // TestTraceOf10000Spans measures how long it is from opening the page to a key that has moved to another row, and be seen.
 func TestTraceOf10000Spans(t *testing.T) {
 	const n = 10_000
-	s := serve(t, map[string]string{"memory": "1GB"})
-	start := time.Now().Add(-time.Hour)
-	for first := 0; first < n; first += 2000 {
-		var spans []sent
-		for i := first; i < first+2000; i++ {
-			one := sent{service: fmt.Sprint("service ", i%7), trace: traceID, id: spanID(i), name: fmt.Sprint("step ", i%50),
-				start: start.Add(time.Duration(i) * time.Millisecond), length: time.Duration(2*n-i) * time.Millisecond,
-				attributes: map[string]any{"http.request.method": "GET", "http.route": "/a/{b}", "user.id": fmt.Sprint("user-", i)}}
-			if i > 0 {
-				one.parent = spanID((i - 1) / 3)
-			}
-			if i%1000 == 999 {
-				one.failed = "broken"
-			}
-			spans = append(spans, one)
-		}
-		s.send(spans...)
-	}
+	s := serve(t, nil)
+	testkit.Lake{Root: s.lake}.Table(t, "large.parquet", testkit.SpanTable(n).
+		With("trace_id", testkit.Quote(traceID)).
+		With("parent_span_id", "CASE WHEN i > 0 THEN printf('%016x', (i - 1) // 3 + 1) END").
+		With("service_name", "'service ' || (i % 7)").With("name", "'step ' || (i % 50)").
+		With("end_time", fmt.Sprintf("to_timestamp(%d) + to_milliseconds(i + (i * 7919) %% 20000)", testkit.Start.Unix())).
+		With("duration_ns", "((i * 7919) % 20000) * 1000000").
+		With("status_code", "CASE WHEN i % 1000 = 999 THEN 2 ELSE 0 END::TINYINT").
+		With("attributes", `'{"http.request.method":"GET","user.id":"user-' || i || '","input.value":"' || repeat('some words ', 30) || '"}'`))
+	s.index()
 	b := s.open()
 	b.goTo("/sql") // a page with the shared styles, as those who look at a trace have seen
 	var best float64
@@ -383,6 +376,9 @@ func TestTraceOf10000Spans(t *testing.T) {
 	t.Logf("asking for the spans once more, as data apart from the page would: %.0f ms", again)
 	if best > 5000 {
 		t.Errorf("rows are shown after %.0f ms", best)
+	}
+	if warnings := b.text(".notice.warn"); warnings != "" {
+		t.Errorf("the page says %s", warnings)
 	}
 	if rows := b.count(".wf-row"); rows > 100 {
 		t.Errorf("%d rows are elements of the page", rows)
