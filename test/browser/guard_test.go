@@ -11,7 +11,7 @@ import (
 // These need no browser: what a server answers to one, and to who pretends to be one.
 
 // visit asks for a page without following where it leads.
-func (s *server) visit(method, path, form string, change ...func(*http.Request)) (*http.Response, string) {
+func (s *server) visit(method, path, form string, change ...func(*http.Request)) (answer, string) {
 	s.t.Helper()
 	r, err := http.NewRequestWithContext(s.t.Context(), method, s.url+path, strings.NewReader(form))
 	if err != nil {
@@ -23,16 +23,24 @@ func (s *server) visit(method, path, form string, change ...func(*http.Request))
 	for _, f := range change {
 		f(r)
 	}
-	answer, err := http.DefaultTransport.RoundTrip(r)
+	got, err := http.DefaultTransport.RoundTrip(r)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	defer func() { _ = answer.Body.Close() }()
-	text, err := io.ReadAll(answer.Body)
+	defer func() { _ = got.Body.Close() }()
+	text, err := io.ReadAll(got.Body)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	return answer, string(text)
+	return answer{got.StatusCode, got.Status, got.Header, got.Cookies()}, string(text)
+}
+
+// answer is what a server answered, beside the body.
+type answer struct {
+	StatusCode int
+	Status     string
+	Header     http.Header
+	Cookies    []*http.Cookie
 }
 
 func header(name, value string) func(*http.Request) {
@@ -114,14 +122,14 @@ func TestWhoHasNoKeyIsAskedForOne(t *testing.T) {
 // login gives a key and returns the cookie that came back, and where the answer leads.
 func (s *server) login(key, next string, change ...func(*http.Request)) (session, to string, status int) {
 	s.t.Helper()
-	answer, _ := s.visit(http.MethodPost, "/login", url.Values{"key": {key}, "next": {next}}.Encode(), change...)
-	for _, c := range answer.Cookies() {
+	got, _ := s.visit(http.MethodPost, "/login", url.Values{"key": {key}, "next": {next}}.Encode(), change...)
+	for _, c := range got.Cookies {
 		if !c.HttpOnly || c.SameSite != http.SameSiteLaxMode {
 			s.t.Errorf("the cookie is %v", c)
 		}
 		session = c.Name + "=" + c.Value
 	}
-	return session, answer.Header.Get("Location"), answer.StatusCode
+	return session, got.Header.Get("Location"), got.StatusCode
 }
 
 func TestASessionMayWhatItsKeyMay(t *testing.T) {
@@ -186,7 +194,7 @@ func TestWithoutKeysThereIsNoLogin(t *testing.T) {
 	if answer, _ := s.visit(http.MethodGet, "/login?next=/sql", ""); answer.Header.Get("Location") != "/sql" {
 		t.Errorf("the login: %s to %q", answer.Status, answer.Header.Get("Location"))
 	}
-	if answer, _ := s.visit(http.MethodGet, "/", ""); len(answer.Cookies()) > 0 {
-		t.Errorf("a page sets %v", answer.Cookies())
+	if answer, _ := s.visit(http.MethodGet, "/", ""); len(answer.Cookies) > 0 {
+		t.Errorf("a page sets %v", answer.Cookies)
 	}
 }
