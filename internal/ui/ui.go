@@ -72,6 +72,9 @@ type Options struct {
 	Log *slog.Logger
 }
 
+// maxWhole is how many pages that hold whole spans are made at the same time; others wait.
+const maxWhole = 2
+
 // UI answers requests for pages. Make it with New.
 type UI struct {
 	Options
@@ -79,6 +82,8 @@ type UI struct {
 	assets    *assets
 	templates map[string]*template.Template
 	colours   colours
+	// whole is taken by pages that hold whole spans, of which one answer may have 16 MiB.
+	whole chan struct{}
 }
 
 // New makes the pages. An error is a mistake in their templates.
@@ -88,7 +93,7 @@ func New(o Options) (*UI, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	u := &UI{Options: o}
+	u := &UI{Options: o, whole: make(chan struct{}, maxWhole)}
 	var err error
 	if u.assets, err = loadAssets(); err != nil {
 		return nil, fmt.Errorf("pages: %w", err)
