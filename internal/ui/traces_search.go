@@ -211,6 +211,8 @@ type chip struct {
 	// Time is shown in the zone of the reader.
 	Time   time.Time
 	Remove string
+	// Bound: it is about time.
+	Bound bool
 }
 
 func (s *search) chips() (all []chip) {
@@ -227,10 +229,12 @@ func (s *search) chips() (all []chip) {
 		}
 		all = append(all, chip{Name: compared, Text: text, Remove: s.link(wire.ParamName, "", wire.ParamNameMatch, "")})
 	}
-	add(paramSince, "last")
+	if text := s.typed.Get(paramSince); text != "" {
+		all = append(all, chip{Name: "last", Text: text, Remove: s.link(paramSince, ""), Bound: true})
+	}
 	for _, param := range []string{wire.ParamFrom, wire.ParamUntil} {
 		if at, err := wire.ParseTime(param, s.typed.Get(param)); err == nil {
-			all = append(all, chip{Name: param, Time: at, Remove: s.link(param, "")})
+			all = append(all, chip{Name: param, Time: at, Remove: s.link(param, ""), Bound: true})
 		} else {
 			add(param, param)
 		}

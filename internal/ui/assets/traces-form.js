@@ -26,6 +26,7 @@ function readersTime(form, field) {
   const sent = h("input", { type: "hidden", name: field.name, value: field.value });
   field.removeAttribute("name");
   field.removeAttribute("placeholder");
+  field.value = "";
   field.type = "datetime-local";
   field.step = "0.001";
   field.value = sent.value === "" ? "" : local(date).replace(" ", "T");

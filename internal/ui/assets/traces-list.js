@@ -1,7 +1,7 @@
 // The list of traces: its rows, and what is counted of them. The server makes the same rows (pages/traces.html) and counts (traces.go).
 import { enliven } from "./app.js";
 import { h, svg } from "./dom.js";
-import { clock, count, duration } from "./format.js";
+import { clock, count, duration, local } from "./format.js";
 
 // makeRow is the row of a trace as the API tells of it.
 export function makeRow(trace) {
@@ -14,7 +14,7 @@ export function makeRow(trace) {
       h("span", { class: "service" }, h("span", { class: "dot", dataset: { service: trace.service_name } }), trace.service_name || "(no service)"),
       h("span", { class: "name" }, h("bdi", null, trace.name || "(no name)"), failed && h("span", { class: "tag error" }, "error")),
       h("span", { class: "kind" }, trace.kind),
-      svg("svg", { class: "bar", "aria-hidden": "true" }, svg("rect", { width: "0%", height: "100%", rx: "2" })),
+      svg("svg", { class: "bar", "data-service": trace.service_name, "aria-hidden": "true" }, svg("rect", { width: "0%", height: "100%", rx: "2" })),
       h("span", { class: "number" }, duration(trace.duration_ns))));
   enliven(row);
   return row;
@@ -104,7 +104,10 @@ export class TraceList {
       row.querySelector("rect").setAttribute("width", ns > 0 && longest > 0 ? `${Math.max((100 * ns) / longest, 0.8).toFixed(1)}%` : "0%");
       const date = new Date(start);
       if (date.toDateString() === today) time.textContent = clock(date);
-      else dated = true;
+      else {
+        if (!Number.isNaN(start)) time.textContent = local(date); // a row of today may be one of yesterday by now
+        dated = true;
+      }
     }
     this.element.parentElement.classList.toggle("today", !dated);
     this.changed(this.entries);
@@ -120,5 +123,6 @@ export function summarize(element, entries) {
   const errors = entries.filter((e) => e.failed).length;
   const figures = { count: count(entries.length), over: duration(over), errors: count(errors), p50: duration(quantile(0.5)), p95: duration(quantile(0.95)) };
   for (const [name, text] of Object.entries(figures)) element.querySelector(`[data-figure=${name}]`).textContent = text;
+  element.querySelector("[data-figure=over]").parentElement.hidden = over === 0;
   element.querySelector("[data-figure=errors]").classList.toggle("bad", errors > 0);
 }

@@ -115,6 +115,10 @@ export class Scatter {
         svg("line", { x1: x, x2: x, y1: this.height - edge.bottom, y2: this.height - edge.bottom + 4 }),
         svg("text", { x, y: this.height - 7, "text-anchor": "middle" }, timeText(new Date(at), step))));
     }
+    const date = new Date(this.first);
+    if (step < day && date.toDateString() !== new Date().toDateString()) {
+      all.push(svg("g", { class: "tick" }, svg("text", { x: 2, y: this.height - 7 }, local(date).slice(5, 10))));
+    }
     all.push(svg("line", { class: "ground", x1: edge.left, x2: this.width - edge.right, y1: this.height - edge.bottom, y2: this.height - edge.bottom }));
     return all;
   }
@@ -205,7 +209,7 @@ function tickText(ns) {
 function timeText(date, step) {
   if (step >= day) return local(date).slice(0, 10);
   if (step >= minute) return date.getHours() + date.getMinutes() === 0 ? local(date).slice(5, 10) : clock(date).slice(0, 5);
-  return step >= second ? clock(date).slice(0, 8) : clock(date).slice(3);
+  return step >= second ? clock(date).slice(0, 8) : clock(date);
 }
 
 const inLegend = 8;

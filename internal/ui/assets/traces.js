@@ -10,8 +10,14 @@ const manyRows = 1000; // from which on "load more" leads to the next page
 
 const box = document.getElementById("list");
 const card = document.getElementById("scatter");
-const hover = matchMedia("(hover: hover)");
 let list;
+let mouseOver = false; // rows or points
+
+// watchMouse knows whether somebody points at a row or a point. CSS does not tell: after a touch it says that for ever.
+function watchMouse(element) {
+  element.addEventListener("pointerenter", (event) => (mouseOver = event.pointerType === "mouse"));
+  element.addEventListener("pointerleave", () => (mouseOver = false));
+}
 
 // address is this page with other parameters, from the newest traces on; null takes one away.
 function address(changes) {
@@ -45,8 +51,15 @@ function start() {
     scatter.show(entries);
   };
   list = new TraceList(box.querySelector("ol.rows"), changed);
+  watchMouse(list.element);
+  watchMouse(document.getElementById("plot"));
   for (const event of ["pointerover", "focusin"]) {
-    list.element.addEventListener(event, (e) => mark(list.keyOf(e.target.closest("li"))));
+    list.element.addEventListener(event, (e) => {
+      const row = e.target.closest("li");
+      const name = row?.querySelector("bdi");
+      if (name && name.scrollWidth > name.clientWidth) name.title = name.textContent; // it is cut
+      mark(list.keyOf(row));
+    });
   }
   for (const event of ["pointerleave", "focusout"]) list.element.addEventListener(event, () => mark(null));
   box.addEventListener("click", (event) => {
@@ -82,7 +95,9 @@ async function loadMore(link) {
 // older leads on from the last row, after others were let go.
 function older() {
   const last = list.entries.at(-1);
-  box.querySelector(".after").replaceChildren(h("a", { class: "button newest", href: address({ since: null, live: null, until: last.at }) }, "Older traces"));
+  const until = new Date(last.start + 1); // what came in the same millisecond is there again
+  if (Number.isNaN(until.getTime())) return;
+  box.querySelector(".after").replaceChildren(h("a", { class: "button newest", href: address({ since: null, live: null, until: until.toISOString() }) }, "Older traces"));
 }
 
 function startLive() {
@@ -92,7 +107,7 @@ function startLive() {
     button: live, says: document.getElementById("live-says"), pill: document.getElementById("pill"), list, enliven: (rows) => rows.forEach(enliven), older,
     more: () => Boolean(box.querySelector(".more, .newest")),
     // Rows must not move when the page is scrolled, or somebody points at one or has gone to it with the keyboard.
-    looking: () => scrollY > 4 || (hover.matches && Boolean(document.querySelector("#list ol:hover, #plot:hover"))) || list.element.contains(document.activeElement),
+    looking: () => scrollY > 4 || mouseOver || list.element.contains(document.activeElement),
   });
 }
 
@@ -115,7 +130,8 @@ function awaitFirst() {
   look();
 }
 
-searchForm(document.getElementById("search"));
+const form = document.getElementById("search");
+if (form) searchForm(form);
 if (document.getElementById("unused")) awaitFirst();
 if (box) {
   start();
