@@ -63,6 +63,8 @@ type Options struct {
 	Sessions *session.Sessions
 	// OTLPGRPC and OTLPHTTP are HOST:PORT where programs send spans; "": by default, on the host that the page comes from.
 	OTLPGRPC, OTLPHTTP string
+	// SendKeyNeeded tells whether programs need an API key to send spans; nil: they do not.
+	SendKeyNeeded func() bool
 	// Memory is the budget of the process in bytes, 0 if it is not known.
 	Memory int64
 	// QueryTime is how long the questions of a page may take; 0: 20 seconds.
