@@ -64,3 +64,65 @@ func TestSpanDetailOfAChat(t *testing.T) {
 	b.dark(true)
 	b.picture("span-chat-dark")
 }
+
+// workflowSpans are a workflow whose three nodes change its state.
+func workflowSpans(start time.Time) []sent {
+	at := func(ms int) time.Time { return start.Add(time.Duration(ms) * time.Millisecond) }
+	change := func(ms int, action, patch string) *trace.Span_Event {
+		return event("set_state", at(ms), map[string]any{"junjo.store.id": "st1", "junjo.store.name": "ChatStore", "junjo.store.action": action,
+			"junjo.state_json_patch": patch})
+	}
+	const root = "00000000000000b0"
+	node := func(id, name string, ms int, events ...*trace.Span_Event) sent {
+		return sent{service: "chat-api", trace: spanTrace, id: id, parent: root, name: name, start: at(ms), length: 100 * time.Millisecond,
+			attributes: map[string]any{"junjo.span_type": "node", "junjo.id": "n-" + id}, events: events}
+	}
+	return []sent{
+		{service: "chat-api", trace: spanTrace, id: root, name: "Chat Workflow", start: start, length: time.Second, attributes: map[string]any{
+			"junjo.span_type": "workflow", "junjo.workflow.store.id": "st1", "junjo.workflow.node.count": 3,
+			"junjo.workflow.state.start": `{"turn":3,"messages":[{"role":"user","content":"Where is it?"}],"draft":"none"}`,
+			"junjo.workflow.state.end":   `{"turn":4,"messages":[{"role":"user","content":"Where is it?"},{"role":"assistant","content":"On its way."}],"order":{"id":1734}}`,
+		}},
+		node("00000000000000b1", "Find order", 100, change(150, "set_order", `[{"op":"add","path":"/order","value":{"id":1734}},{"op":"remove","path":"/draft"}]`)),
+		node("00000000000000b2", "Answer", 300,
+			change(350, "append_message", `[{"op":"add","path":"/messages/-","value":{"role":"assistant","content":"On its way."}},{"op":"replace","path":"/turn","value":4}]`),
+			change(360, "set_turn", `{}`)),
+		node("00000000000000b3", "Broken", 500, change(550, "set_nothing", `[{"op":"replace","path":"/not/there","value":"`+script+`"}]`), change(560, "damaged", `[{"op":"add"`)),
+	}
+}
+
+func TestSpanDetailOfAWorkflow(t *testing.T) {
+	s := serve(t, nil)
+	s.send(workflowSpans(time.Now().Truncate(time.Second))...)
+	b := s.open()
+	b.resize(560, 1300)
+	b.goTo("/traces/" + spanTrace)
+	b.showSpan("00000000000000b2")
+	eval[bool](b, "[...document.querySelectorAll('.whole-state')].map(d => d.open = true).length > 0")
+	b.picture("span-node")
+	b.showSpan("00000000000000b0")
+	b.picture("span-workflow")
+	b.dark(true)
+	b.showSpan("00000000000000b3")
+	b.picture("span-broken")
+}
+
+func TestSpanDetailOfAnError(t *testing.T) {
+	s := serve(t, nil)
+	start := time.Now().Truncate(time.Second)
+	s.send(sent{service: "tool runner/é", trace: spanTrace, id: "00000000000000c1", parent: "00000000000000c0", name: "execute_tool search " + script, start: start,
+		failed: "the search failed:\n  index 'orders' " + script + "\n  is not there", attributes: map[string]any{
+			"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "search", "gen_ai.tool.call.id": "call_7", "openinference.span.kind": "TOOL",
+			"input.value": `{"query":"parcels","limit":10}`, "input.mime_type": "application/json",
+			"retrieval.documents.0.document.id": "d1", "retrieval.documents.0.document.score": 0.91, "retrieval.documents.0.document.content": "A parcel is a box.",
+			"retrieval.documents.1.document.id": "d2", "retrieval.documents.1.document.score": 0.4, "retrieval.documents.1.document.content": script,
+			"retrieval.documents.1.document.metadata": `{"source":"wiki","page":3}`,
+		}, events: []*trace.Span_Event{event("exception", start.Add(time.Millisecond), map[string]any{"exception.type": "IndexError", "exception.message": "no index 'orders'",
+			"exception.stacktrace": "Traceback (most recent call last):\n  File \"/app/main.py\", line 17, in run\n    raise IndexError\n"})}})
+	b := s.open()
+	b.resize(390, 1300)
+	b.goTo("/traces/" + spanTrace)
+	b.showSpan("00000000000000c1")
+	b.assertNoOverflow("the detail of a span")
+	b.picture("span-error")
+}

@@ -189,6 +189,7 @@ func (m *maker) row(a *attribute) (row Row, namespace string) {
 		namespace, row.Prefix, row.Key = before, before+".", rest
 	}
 	if row.Body.Tree != nil {
+		row.Find = "" // nobody looks for the same JSON
 		row.Body.Tree.Open = len(row.Body.Tree.Children) <= openItems
 	}
 	return row, namespace

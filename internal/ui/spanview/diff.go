@@ -37,7 +37,7 @@ func (t *tree) add(n *Node, make func() *Node) {
 
 func (t *tree) marked(key string, v *value, mark string) *Node {
 	n := t.node(key, v, openDepth)
-	n.Mark = mark
+	n.Mark, n.Open = mark, len(n.Children) <= openItems
 	return n
 }
 

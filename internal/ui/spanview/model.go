@@ -70,7 +70,7 @@ func (m *maker) model() *Model {
 	if first := m.firstToken(); first != "" {
 		c.Facts = append(c.Facts, Fact{"First token", first})
 	}
-	if c.Name == "" && len(c.Tokens) == 0 && a.get("gen_ai.operation.name", "gen_ai.agent.name", "gen_ai.agent.id") == nil {
+	if c.Name == "" && len(c.Tokens) == 0 && a.get("gen_ai.agent.name", "gen_ai.agent.id", "agent.name") == nil {
 		return nil
 	}
 	c.Settings = m.settings()
