@@ -141,10 +141,12 @@ func (m *maker) groups(a *attributes, dropped uint32) Attributes {
 		order[i] = i
 	}
 	slices.SortStableFunc(order, func(i, j int) int { return strings.Compare(sortKey(a.all[i].key), sortKey(a.all[j].key)) })
-	if len(order) > maxRows {
-		shown.More = len(order) - maxRows
-		order = order[:maxRows]
+	most := min(maxRows, m.rows)
+	if len(order) > most {
+		shown.More = len(order) - most
+		order = order[:most]
 	}
+	m.rows -= len(order)
 	for _, i := range order {
 		row, name := m.row(&a.all[i])
 		if n := len(shown.Groups); n == 0 || shown.Groups[n-1].Name != name {
@@ -184,7 +186,13 @@ func isDigits(text string) bool {
 }
 
 func (m *maker) row(a *attribute) (row Row, namespace string) {
-	row = Row{Key: cut(a.key, maxKey), Body: m.body(a.value, a.raw), Find: find(a), Above: m.shown[a.key]}
+	row = Row{Key: cut(a.key, maxKey), Find: find(a), Above: m.shown[a.key]}
+	if row.Above && (a.value.isContainer() || parseInner(a.value.text) != nil) {
+		// A tree of it is in the page already.
+		row.Body, row.Find = Body{Type: a.value.typeName(), Text: m.fold(a.value.asText(a.raw))}, ""
+	} else {
+		row.Body = m.body(a.value, a.raw)
+	}
 	if before, rest, ok := strings.Cut(row.Key, "."); ok {
 		namespace, row.Prefix, row.Key = before, before+".", rest
 	}
@@ -193,6 +201,14 @@ func (m *maker) row(a *attribute) (row Row, namespace string) {
 		row.Body.Tree.Open = len(row.Body.Tree.Children) <= openItems
 	}
 	return row, namespace
+}
+
+// asText is what a string says, and of everything else the JSON.
+func (v *value) asText(raw string) string {
+	if v.kind == kindString {
+		return v.text
+	}
+	return raw
 }
 
 // find leads to the traces with the same value.

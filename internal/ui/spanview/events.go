@@ -120,7 +120,7 @@ type Event struct {
 
 func (m *maker) listEvents() (all []Event, more int) {
 	for i := range m.events {
-		if i == maxListed {
+		if i == maxListed || m.rows <= 0 {
 			return all, len(m.events) - i
 		}
 		e := &m.events[i]
@@ -129,6 +129,7 @@ func (m *maker) listEvents() (all []Event, more int) {
 			when := moment(at)
 			one.At = &when
 		}
+		m.rows--
 		m.shown = nil
 		one.Attributes = m.groups(e.attributes, e.dropped)
 		if len(e.attributes.all) > 0 {

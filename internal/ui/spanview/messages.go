@@ -45,10 +45,10 @@ const (
 )
 
 // messages reads a list of messages, whichever way clients write it. nil: it is none.
-func (m *maker) messages(v *value, role string) []Message {
+func (m *maker) messages(v *value, role string) (said []Message, more int) {
 	v = opened(v)
 	if v == nil {
-		return nil
+		return nil, 0
 	}
 	var all []Message
 	if v.kind == kindObject {
@@ -56,13 +56,14 @@ func (m *maker) messages(v *value, role string) []Message {
 			all = append(all, m.message(system, "system"))
 		}
 	}
-	for _, one := range messageList(v) {
-		if len(all) == maxMessages {
-			break
+	list := messageList(v)
+	for i, one := range list {
+		if len(all) >= maxMessages || m.pieces <= 0 {
+			return all, len(list) - i
 		}
 		all = append(all, m.message(one, role))
 	}
-	return all
+	return all, 0
 }
 
 // messageList finds the messages in a value: a list of them, one of them, or the bodies of the APIs of providers.
@@ -108,6 +109,7 @@ func unwrapped(v *value) *value {
 
 func (m *maker) message(v *value, role string) Message {
 	outer := v
+	m.pieces--
 	v = unwrapped(v)
 	if v.kind == kindObject && v.get("role") == nil {
 		// Google's candidates have the message in content.
@@ -150,6 +152,9 @@ func (m *maker) message(v *value, role string) Message {
 	}
 	if calls := v.get("tool_calls"); calls != nil {
 		for _, call := range list(calls) {
+			if !m.piece() {
+				break
+			}
 			one.Parts = append(one.Parts, m.call(call))
 		}
 	}
@@ -215,7 +220,7 @@ func (m *maker) parts(content *value, as string) []Part {
 	}
 	var all []Part
 	for _, item := range list(content) {
-		if len(all) == maxParts {
+		if len(all) == maxParts || !m.piece() {
 			break
 		}
 		all = append(all, m.part(item, as))

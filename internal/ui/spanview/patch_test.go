@@ -109,7 +109,7 @@ func TestEndlessCopies(t *testing.T) {
 		}
 		v = next
 	}
-	r := room{text: pageText, nodes: pageNodes}
+	r := newRoom("")
 	tree := r.tree()
 	if n := countNodes(tree.diff("", first, v, 0)); n > 2*treeNodes {
 		t.Errorf("the tree has %d nodes", n)

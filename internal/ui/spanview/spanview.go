@@ -72,7 +72,7 @@ type maker struct {
 // Of is the view of a span. history is that of the trace it belongs to, nil if it is not known.
 func Of(s *span.Span, history *History) *View {
 	api := "/api/v1/spans/" + url.PathEscape(s.SpanID)
-	m := &maker{span: s, room: room{text: pageText, nodes: pageNodes, api: api}, shown: make(map[string]bool)}
+	m := &maker{span: s, room: newRoom(api), shown: make(map[string]bool)}
 	v := &View{Span: s, Start: moment(s.StartTime), End: moment(s.EndTime), Duration: s.Duration(), API: api}
 	if s.StatusMessage != "" {
 		v.Message = m.fold(s.StatusMessage)

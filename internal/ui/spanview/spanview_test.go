@@ -95,7 +95,7 @@ func TestLongTextsAreFolded(t *testing.T) {
 		{"half a character", strings.Repeat("x", 999) + strings.Repeat("é", 400), 999, false, "1.8 kB"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			r := room{text: pageText, nodes: pageNodes}
+			r := newRoom("")
 			got := r.fold(tc.text)
 			if len(got.Head) != tc.head || got.Cut != tc.cut || got.Size != tc.size || len(got.All) > maxText || !got.Cut && got.All != tc.text {
 				t.Errorf("got %d bytes of %d, cut %v, %q", len(got.Head), len(got.All), got.Cut, got.Size)

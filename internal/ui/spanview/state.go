@@ -96,7 +96,7 @@ func (m *maker) state(history *History) *State {
 			if !sameSpan(t.by, m.span) {
 				continue
 			}
-			if len(shown.Changes) == maxChanges {
+			if len(shown.Changes) == maxChanges || !m.piece() {
 				shown.More++
 				continue
 			}
@@ -133,7 +133,7 @@ func (m *maker) change(t *transition, number int) Change {
 		}
 	}
 	for i := range t.patch {
-		if i == maxShownOps {
+		if i == maxShownOps || !m.piece() {
 			c.MoreOperations = len(t.patch) - i
 			break
 		}
@@ -195,7 +195,7 @@ func (m *maker) whole(s *store) Whole {
 	w := Whole{ID: cut(s.id, 200)}
 	last := s.end
 	for _, t := range s.changes {
-		if len(w.By) == maxSteps {
+		if len(w.By) == maxSteps || !m.piece() {
 			w.MoreBy++
 			continue
 		}

@@ -5,6 +5,8 @@ import "strings"
 // Talk is one side of a conversation, or just a value that went in or came out.
 type Talk struct {
 	Messages []Message
+	// More are messages that are not shown.
+	More int
 	// Body is set if it is no list of messages.
 	Body *Body
 }
@@ -24,14 +26,14 @@ func (m *maker) conversation(v *View) {
 	}
 	for _, a := range sources {
 		if len(v.Input.Messages) == 0 {
-			v.Input.Messages = m.said(a, "user", []string{"gen_ai.input.messages", "gen_ai.prompt", "ai.prompt.messages", "gen_ai.request.messages",
+			v.Input.Messages, v.Input.More = m.said(a, "user", []string{"gen_ai.input.messages", "gen_ai.prompt", "ai.prompt.messages", "gen_ai.request.messages",
 				"all_messages_events", "pydantic_ai.all_messages"}, []string{"gen_ai.prompt", "llm.input_messages", "gen_ai.input.messages"})
 			if system := m.take1(a, "gen_ai.system_instructions", "gen_ai.prompt.system"); system != nil {
 				v.Input.Messages = append([]Message{{Role: "system", Parts: m.parts(opened(system), partText)}}, v.Input.Messages...)
 			}
 		}
 		if len(v.Output.Messages) == 0 {
-			v.Output.Messages = m.said(a, "assistant", []string{"gen_ai.output.messages", "gen_ai.completion", "gen_ai.response.messages"},
+			v.Output.Messages, v.Output.More = m.said(a, "assistant", []string{"gen_ai.output.messages", "gen_ai.completion", "gen_ai.response.messages"},
 				[]string{"gen_ai.completion", "llm.output_messages", "gen_ai.output.messages"})
 		}
 	}
@@ -52,16 +54,15 @@ func (m *maker) take1(a *attributes, keys ...string) *value {
 }
 
 // said reads messages from attributes that have all of them, or from many that have a piece each.
-func (m *maker) said(a *attributes, role string, whole, prefixes []string) []Message {
+func (m *maker) said(a *attributes, role string, whole, prefixes []string) (all []Message, more int) {
 	for _, key := range whole {
 		if v := a.get(key); v != nil {
-			all := m.messages(v, role)
-			if all == nil && v.kind == kindString && v.text != "" {
+			if all, more = m.messages(v, role); all == nil && v.kind == kindString && v.text != "" {
 				all = []Message{m.message(v, role)}
 			}
 			if all != nil {
 				m.shown[key] = true
-				return all
+				return all, more
 			}
 		}
 	}
@@ -70,16 +71,16 @@ func (m *maker) said(a *attributes, role string, whole, prefixes []string) []Mes
 		if v == nil {
 			continue
 		}
-		var all []Message
-		for _, one := range list(v) {
-			if len(all) == maxMessages {
-				break
+		items := list(v)
+		for i, one := range items {
+			if i == maxMessages || m.pieces <= 0 {
+				return all, len(items) - i
 			}
 			all = append(all, m.message(one, role))
 		}
-		return all
+		return all, 0
 	}
-	return nil
+	return nil, 0
 }
 
 // vercel reads what the AI SDK of Vercel writes.
@@ -93,7 +94,7 @@ func (m *maker) vercel(v *View) {
 	}
 	if calls := m.take1(m.attributes, "ai.response.toolCalls"); calls != nil {
 		for _, call := range list(calls) {
-			if len(one.Parts) < maxParts {
+			if len(one.Parts) < maxParts && m.piece() {
 				one.Parts = append(one.Parts, m.call(call))
 			}
 		}
@@ -120,9 +121,17 @@ func (m *maker) messageEvents(v *View) {
 		role, isMessage := strings.CutSuffix(strings.TrimPrefix(e.name, "gen_ai."), ".message")
 		switch {
 		case !isMessageEvent(e.name):
-		case e.name == "gen_ai.choice" && output && len(v.Output.Messages) < maxMessages:
+		case e.name == "gen_ai.choice" && output:
+			if len(v.Output.Messages) >= maxMessages || m.pieces <= 0 {
+				v.Output.More++
+				continue
+			}
 			v.Output.Messages = append(v.Output.Messages, m.message(eventMessage(e.attributes), "assistant"))
-		case isMessage && input && len(v.Input.Messages) < maxMessages:
+		case isMessage && input:
+			if len(v.Input.Messages) >= maxMessages || m.pieces <= 0 {
+				v.Input.More++
+				continue
+			}
 			v.Input.Messages = append(v.Input.Messages, m.message(eventMessage(e.attributes), role))
 		}
 	}
@@ -156,7 +165,7 @@ func (m *maker) fallback(t *Talk, role string, keys []string) {
 			continue // the messages say it, and this often says it once more
 		}
 		m.shown[key] = true
-		if t.Messages = m.messages(v, role); t.Messages == nil {
+		if t.Messages, t.More = m.messages(v, role); t.Messages == nil {
 			body := m.body(v, "")
 			t.Body = &body
 		}
@@ -186,7 +195,7 @@ func (m *maker) offered() (all []Offer) {
 		}
 	}
 	for _, tool := range tools {
-		if len(all) == maxOffers {
+		if len(all) == maxOffers || !m.piece() {
 			break
 		}
 		tool = opened(tool)
@@ -223,7 +232,7 @@ func (m *maker) documents() (all []Document) {
 		}
 	}
 	for _, v := range found {
-		if len(all) == maxMessages {
+		if len(all) == maxMessages || !m.piece() {
 			break
 		}
 		v = opened(v)

@@ -115,7 +115,7 @@ func TestConversations(t *testing.T) {
 			"output.value": `{"role":"assistant","content":[{"type":"thinking","thinking":"Hm."},{"type":"tool_use","id":"c1","name":"find","input":{"order":1}}],"stop_reason":"tool_use"}`,
 		}, input: "system | text: Be short.\n" + ask, output: `assistant(tool_use) | reasoning: Hm. | call find c1: {"order": 1}`},
 		{name: "Google", attributes: map[string]any{
-			"input.value": `{"contents":[{"role":"user","parts":[{"text":"Where is it?"}]}]}`,
+			"input.value":  `{"contents":[{"role":"user","parts":[{"text":"Where is it?"}]}]}`,
 			"output.value": `{"candidates":[{"content":{"role":"model","parts":[{"text":"On its way."},{"functionCall":{"name":"find","args":{"order":1}}}]},"finishReason":"STOP"}]}`,
 		}, input: ask, output: `assistant(STOP) | text: On its way. | call find: {"order": 1}`},
 		{name: "LangChain", attributes: map[string]any{

@@ -14,9 +14,14 @@ const (
 	foldBytes = 1_000
 	// maxText is how much of a text is in the page at all: the API has the whole.
 	maxText = 256 << 10
-	// pageText and pageNodes bound what one span takes of a page in all.
-	pageText  = 2 << 20
-	pageNodes = 6_000
+	// These bound what one span takes of a page in all: bytes of texts, nodes of trees, pieces of conversations and changes, and rows of
+	// attributes and events.
+	pageText   = 2 << 20
+	pageNodes  = 6_000
+	pagePieces = 1_500
+	pageRows   = 2_000
+	// leastText is how much of a text is shown even if the page has no room left.
+	leastText = 200
 	// treeNodes bounds one tree.
 	treeNodes = 1_500
 	// inlineBytes is how long a JSON value may be to be shown as one line.
@@ -50,16 +55,26 @@ type Body struct {
 
 // room is what is left of a page for one span.
 type room struct {
-	text, nodes int
+	text, nodes, pieces, rows int
 	// api is where the whole span is.
 	api string
+}
+
+func newRoom(api string) room {
+	return room{text: pageText, nodes: pageNodes, pieces: pagePieces, rows: pageRows, api: api}
+}
+
+// piece takes the place of a piece; false: there is none left.
+func (r *room) piece() bool {
+	r.pieces--
+	return r.pieces >= 0
 }
 
 // fold makes a text ready to be shown.
 func (r *room) fold(text string) *Text {
 	t := &Text{All: text}
 	lines := strings.Count(text, "\n") + 1
-	if most := max(min(maxText, r.text), foldBytes); len(text) > most {
+	if most := max(min(maxText, r.text), leastText); len(text) > most {
 		t.All, t.Cut, t.API = cut(text, most), true, r.api
 	}
 	r.text -= len(t.All)
