@@ -117,6 +117,7 @@ func (u *UI) routes() http.Handler {
 	mux.HandleFunc("GET /traces/{trace_id}", u.page(u.showTrace))
 	mux.HandleFunc("GET /traces/{trace_id}/search", u.page(u.searchTrace))
 	mux.HandleFunc("GET /traces/{trace_id}/count", u.page(u.countTrace))
+	mux.HandleFunc("GET /traces/{trace_id}/spans/{span_id}", u.page(u.showSpan))
 	mux.HandleFunc("GET /services", u.page(u.showServices))
 	mux.HandleFunc("GET /index", u.page(u.showIndex))
 	mux.HandleFunc("GET /sql", u.page(u.showSQL))
