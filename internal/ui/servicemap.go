@@ -57,16 +57,30 @@ func layOut(n int, calls []mapCall) mapLayout {
 	return draw(n, cells, chains, turned, rows)
 }
 
-// acyclic says which calls are to be turned so that no circle is left: services are put into a row, those that call much and are called
-// little first (Eades, Lin, Smyth 1993), and calls against it are turned.
+// acyclic says which calls are to be turned so that no circle is left: services are put into a row, and calls against it are turned. It
+// begins with those that call much and are called little (Eades, Lin, Smyth 1993).
 func acyclic(n int, calls []mapCall) []bool {
-	left := make([]bool, n)
+	row := sift(firstRow(n, calls), n, calls)
 	position := make([]int, n)
+	for k, i := range row {
+		position[i] = k
+	}
+	turned := make([]bool, len(calls))
+	for i, c := range calls {
+		turned[i] = position[c.from] > position[c.to]
+	}
+	return turned
+}
+
+// firstRow is a row that is good, but not the best.
+func firstRow(n int, calls []mapCall) []int {
+	taken := make([]bool, n)
+	row := make([]int, n)
 	first, last := 0, n-1
 	for range n {
 		out, in := make([]int64, n), make([]int64, n)
 		for _, c := range calls {
-			if !left[c.from] && !left[c.to] {
+			if !taken[c.from] && !taken[c.to] {
 				out[c.from] += max(c.calls, 1)
 				in[c.to] += max(c.calls, 1)
 			}
@@ -74,7 +88,7 @@ func acyclic(n int, calls []mapCall) []bool {
 		best, sink := -1, -1
 		for i := range n {
 			switch {
-			case left[i]:
+			case taken[i]:
 			case out[i] == 0 && in[i] > 0:
 				sink = i
 			case best < 0 || in[i] == 0 && in[best] > 0 || (in[i] == 0) == (in[best] == 0) && out[i]-in[i] > out[best]-in[best]:
@@ -82,18 +96,52 @@ func acyclic(n int, calls []mapCall) []bool {
 			}
 		}
 		if sink >= 0 && (best < 0 || in[best] > 0) {
-			position[sink], left[sink] = last, true
+			row[last], taken[sink] = sink, true
 			last--
 			continue
 		}
-		position[best], left[best] = first, true
+		row[first], taken[best] = best, true
 		first++
 	}
-	turned := make([]bool, len(calls))
-	for i, c := range calls {
-		turned[i] = position[c.from] > position[c.to]
+	return row
+}
+
+const siftRounds = 6
+
+// sift moves each service of a row to where the fewest calls go against the row, again and again until none moves.
+func sift(row []int, n int, calls []mapCall) []int {
+	// against[i][j] is what it costs to have i before j: the calls from j to i.
+	against := make([][]int64, n)
+	for i := range against {
+		against[i] = make([]int64, n)
 	}
-	return turned
+	for _, c := range calls {
+		against[c.to][c.from] += max(c.calls, 1)
+	}
+	for range siftRounds {
+		moved := false
+		for _, i := range slices.Clone(row) {
+			at := slices.Index(row, i)
+			rest := slices.Delete(slices.Clone(row), at, at+1)
+			best, least, cost := at, int64(0), int64(0)
+			for k := at - 1; k >= 0; k-- { // before rest[k] rather than behind it
+				if cost += against[i][rest[k]] - against[rest[k]][i]; cost < least {
+					best, least = k, cost
+				}
+			}
+			cost = 0
+			for k := at; k < len(rest); k++ {
+				if cost += against[rest[k]][i] - against[i][rest[k]]; cost < least {
+					best, least = k+1, cost
+				}
+			}
+			row, moved = slices.Insert(rest, best, i), moved || best != at
+		}
+		if !moved {
+			break
+		}
+	}
+	return row
 }
 
 // ends are the services of a call from left to right.

@@ -65,6 +65,8 @@ type Options struct {
 	OTLPGRPC, OTLPHTTP string
 	// Memory is the budget of the process in bytes, 0 if it is not known.
 	Memory int64
+	// Machine says what the process uses; nil: it is not known.
+	Machine func() Machine
 	// QueryTime is how long the questions of a page may take; 0: 20 seconds.
 	QueryTime time.Duration
 	Version   string
@@ -112,6 +114,7 @@ func (u *UI) routes() http.Handler {
 	mux.HandleFunc("GET /services/operations", u.page(u.showOperations))
 	mux.HandleFunc("GET /services/map", u.page(u.showMap))
 	mux.HandleFunc("GET /index", u.page(u.showIndex))
+	mux.HandleFunc("GET /index/status", u.page(u.showIndex))
 	mux.HandleFunc("GET /sql", u.page(u.showSQL))
 	mux.HandleFunc("/", u.page(u.notFound))
 	return mux

@@ -144,7 +144,7 @@ class Chart {
 
   axes(width) {
     const { from, until } = this.group;
-    const time = timeTicks(from, until, Math.max(2, Math.floor((width - margin.left) / 90)));
+    const time = timeTicks(from, until, Math.max(2, Math.floor((width - margin.left) / 62)));
     const lines = this.yTicks.map((v) => [
       svg("line", { class: "grid", x1: margin.left, x2: width - margin.right, y1: this.y(v), y2: this.y(v) }),
       svg("text", { class: "tick", x: margin.left - 6, y: this.y(v) + 4, "text-anchor": "end" }, this.format(v)),
