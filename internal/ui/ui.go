@@ -67,6 +67,8 @@ type Options struct {
 	SendKeyNeeded func() bool
 	// Memory is the budget of the process in bytes, 0 if it is not known.
 	Memory int64
+	// Machine says what the process uses; nil: it is not known.
+	Machine func() Machine
 	// QueryTime is how long the questions of a page may take; 0: 20 seconds.
 	QueryTime time.Duration
 	Version   string
@@ -119,7 +121,10 @@ func (u *UI) routes() http.Handler {
 	mux.HandleFunc("GET /traces/{trace_id}/count", u.page(u.countTrace))
 	mux.HandleFunc("GET /traces/{trace_id}/spans/{span_id}", u.page(u.showSpan))
 	mux.HandleFunc("GET /services", u.page(u.showServices))
+	mux.HandleFunc("GET /services/operations", u.page(u.showOperations))
+	mux.HandleFunc("GET /services/map", u.page(u.showMap))
 	mux.HandleFunc("GET /index", u.page(u.showIndex))
+	mux.HandleFunc("GET /index/status", u.page(u.showIndex))
 	mux.HandleFunc("GET /sql", u.page(u.showSQL))
 	mux.HandleFunc("/", u.page(u.notFound))
 	return mux
