@@ -5,7 +5,6 @@
 package demo
 
 import (
-	"cmp"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -45,12 +44,12 @@ func NewTraffic(seed uint64, now time.Time) (*Traffic, error) {
 	if err != nil {
 		return nil, fmt.Errorf("demo: %w", err)
 	}
-	return &Traffic{catalogue: c, now: now, rng: rand.New(rand.NewPCG(seed, 0x5eed))}, nil
+	return &Traffic{catalogue: c, now: now, rng: rand.New(rand.NewPCG(seed, 0x5eed))}, nil //nolint:gosec // nothing here is a secret
 }
 
 // Trace makes a trace whose first span begins at start. Its spans are in the order of their start.
 func (t *Traffic) Trace(start time.Time) []span.Span {
-	b := &trace{catalogue: t.catalogue, traffic: t, rng: t.rng, mood: moodAt(start.Sub(t.now)), at: start.UTC().Truncate(time.Microsecond).Add(time.Duration(t.rng.IntN(1000)))}
+	b := &trace{catalogue: t.catalogue, traffic: t, rng: t.rng, mood: moodAt(start.Sub(t.now)), at: start.UTC()}
 	b.id = b.hex() + b.hex()
 	switch p := t.rng.IntN(1000); {
 	case p < 90:
@@ -132,11 +131,10 @@ func (t *trace) begin(parent *op, service, scope string, kind span.Kind, name st
 }
 
 // set adds attributes: keys and values in turn.
-func (o *op) set(pairs ...any) *op {
+func (o *op) set(pairs ...any) {
 	for i := 0; i+1 < len(pairs); i += 2 {
 		o.attributes[pairs[i].(string)] = pairs[i+1] //nolint:forcetypeassert // keys are constants of this package
 	}
-	return o
 }
 
 // happen adds an event at the time of the clock.
@@ -203,7 +201,7 @@ func (t *trace) spans() []span.Span {
 		}
 		all = append(all, o.span)
 	}
-	slices.SortStableFunc(all, func(a, b span.Span) int { return cmp.Or(a.StartTime.Compare(b.StartTime)) })
+	slices.SortStableFunc(all, func(a, b span.Span) int { return a.StartTime.Compare(b.StartTime) })
 	return all
 }
 

@@ -56,6 +56,7 @@ func (t *Traffic) wait(perSecond float64) time.Duration {
 // Next writes the newest file that is not written yet, and tells whether there are more.
 func (h *History) Next() (more bool, err error) {
 	from := max(0, len(h.begins)-tracesPerFile)
+	h.traffic.published = nil // files are written from the newest on, and links lead back
 	var spans []span.Span
 	for _, at := range h.begins[from:] {
 		trace := h.traffic.Trace(at)

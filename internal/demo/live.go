@@ -38,8 +38,9 @@ func NewLive(seed uint64, now time.Time, running []span.Span) (*Live, error) {
 // Until has the spans that ended until then, and were not returned before.
 func (l *Live) Until(then time.Time) (ended []span.Span) {
 	for !l.next.After(then) {
-		for _, s := range l.traffic.Trace(l.next) {
-			heap.Push(&l.ahead, s)
+		begun := l.traffic.Trace(l.next)
+		for i := range begun {
+			heap.Push(&l.ahead, begun[i])
 		}
 		l.next = l.next.Add(l.traffic.wait(rate(l.next, l.now)))
 	}
@@ -117,9 +118,10 @@ func export(ctx context.Context, client *http.Client, url string, data []byte) e
 // byEnd is a heap of spans.
 type byEnd []span.Span
 
-func (h byEnd) Len() int           { return len(h) }
-func (h byEnd) Less(i, j int) bool { return h[i].EndTime.Before(h[j].EndTime) }
-func (h byEnd) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
+// Len, Less and Swap are for package heap.
+func (h *byEnd) Len() int           { return len(*h) }
+func (h *byEnd) Less(i, j int) bool { return (*h)[i].EndTime.Before((*h)[j].EndTime) }
+func (h *byEnd) Swap(i, j int)      { (*h)[i], (*h)[j] = (*h)[j], (*h)[i] }
 
 // Push is for package heap.
 func (h *byEnd) Push(s any) { *h = append(*h, s.(span.Span)) } //nolint:forcetypeassert // only spans are pushed
