@@ -95,7 +95,7 @@ func (d *demoCommand) configure(cmd *cobra.Command) error {
 func (d *demoCommand) settings(ctx context.Context, folder string) (config.Config, error) {
 	flags := map[string]string{
 		"lake": filepath.Join(folder, "spans"), "db": filepath.Join(folder, "index.duckdb"), "wal": filepath.Join(folder, "wal.db"),
-		"keys-file": filepath.Join(folder, "keys.json"), "memory": "256MB", "internal-listen": "off", "internal-server": "off",
+		"keys-file": filepath.Join(folder, "keys.json"), "memory": "384MB", "internal-listen": "off", "internal-server": "off",
 		"max-request-size": "32MiB", // as much as this memory allows
 		// What is lost when the power fails is no loss here.
 		"wal-sync": "normal",
