@@ -28,15 +28,15 @@ func (b *tab) assertReadable(page string) {
 	b.resize(1280, 800)
 }
 
-const hostile = `<img src=x onerror=alert(1)> "quoted" 'single' </script><script>alert(2)</script> \u0000 {{.}}`
+const hostileName = `<img src=x onerror=alert(1)> "quoted" 'single' </script><script>alert(2)</script> \u0000 {{.}}`
 
 // TestEveryPageIsReadable, with names that try to be something else than text.
 func TestEveryPageIsReadable(t *testing.T) {
 	s := serve(t, nil)
 	s.sample(60)
-	s.send(sent{service: hostile, trace: "0000000000000000000000000000beef", id: "00000000000000aa", name: hostile, length: 90 * time.Millisecond,
-		attributes: map[string]any{hostile: hostile, "gen_ai.operation.name": "chat", "gen_ai.request.model": hostile}, failed: hostile},
-		sent{service: "callee", trace: "0000000000000000000000000000beef", id: "00000000000000ab", parent: "00000000000000aa", name: hostile})
+	s.send(sent{service: hostileName, trace: "0000000000000000000000000000beef", id: "00000000000000aa", name: hostileName, length: 90 * time.Millisecond,
+		attributes: map[string]any{hostileName: hostileName, "gen_ai.operation.name": "chat", "gen_ai.request.model": hostileName}, failed: hostileName},
+		sent{service: "callee", trace: "0000000000000000000000000000beef", id: "00000000000000ab", parent: "00000000000000aa", name: hostileName})
 	b := s.open()
 	b.expect("404")
 	b.expect("422")

@@ -27,8 +27,8 @@ func TestSQLExamples(t *testing.T) {
 	}
 }
 
-// query opens the page with a query and runs it.
-func (b *tab) query(text string) {
+// runSQL opens the page with a query and runs it.
+func (b *tab) runSQL(text string) {
 	b.t.Helper()
 	b.goTo("/sql?" + url.Values{"q": {text}}.Encode())
 	b.click("#sql-run")
@@ -108,29 +108,29 @@ func TestSQLErrors(t *testing.T) {
 	s := serve(t, nil)
 	b := s.open()
 	b.expect("400") // what is wrong is answered with a status, which Chromium notes
-	b.query("SELECT nope\nFROM services")
+	b.runSQL("SELECT nope\nFROM services")
 	b.untilText(".sql-error", "The query failed.")
 	if text := b.text(".sql-error pre"); !strings.Contains(text, `Referenced column "nope" not found`) || !strings.Contains(text, "LINE 1: SELECT nope\n               ^") {
 		t.Errorf("the error is %q", text)
 	}
 	b.picture("sql-error")
-	b.query("DELETE FROM services")
+	b.runSQL("DELETE FROM services")
 	b.untilText(".sql-error", "only one statement that reads")
 	// One that fails on the way shows what came before.
-	b.query("SELECT CASE WHEN range < 5000 THEN range ELSE error('too far') END AS n FROM range(6000)")
+	b.runSQL("SELECT CASE WHEN range < 5000 THEN range ELSE error('too far') END AS n FROM range(6000)")
 	b.untilText(".sql-error", "too far")
 }
 
 func TestSQLCancel(t *testing.T) {
 	s := serve(t, nil)
 	b := s.open()
-	b.query("SELECT count(*) FROM range(1000000) a, range(1000000) b WHERE a.range % 7 = b.range % 5")
+	b.runSQL("SELECT count(*) FROM range(1000000) a, range(1000000) b WHERE a.range % 7 = b.range % 5")
 	b.untilText("#sql-ticker", "s") // a second has gone by, or less
 	b.click("#sql-cancel")
 	b.untilText(".sql-error", "Cancelled after ")
 	// The server has stopped as well: each of its four turns is free at once.
 	for range 5 {
-		b.query("SELECT 'free' AS turn")
+		b.runSQL("SELECT 'free' AS turn")
 		b.untilText(".sql-rows", "free")
 	}
 }
@@ -139,7 +139,7 @@ func TestSQLCancel(t *testing.T) {
 func TestSQLManyRows(t *testing.T) {
 	s := serve(t, nil)
 	b := s.open()
-	b.query("SELECT range AS n FROM range(100001)")
+	b.runSQL("SELECT range AS n FROM range(100001)")
 	b.untilText(".sql-bar", "100,000 rows in ")
 	b.untilText(".sql-out .notice", "There are more rows: the answer ends at 100,000 rows")
 	if n := b.count(".sql-rows tbody tr"); n != 1000 {
@@ -148,7 +148,7 @@ func TestSQLManyRows(t *testing.T) {
 	b.click(".sql-more button")
 	b.until("more rows", "document.querySelectorAll('.sql-rows tbody tr').length === 2000")
 	b.untilText(".sql-more", "The first 2,000 of 100,000 rows are shown.")
-	b.query("SELECT 1 AS n WHERE false")
+	b.runSQL("SELECT 1 AS n WHERE false")
 	b.untilText(".sql-rows", "No rows")
 }
 
@@ -162,7 +162,7 @@ func TestSQLHostileValues(t *testing.T) {
 	}
 	s.index()
 	b := s.open()
-	b.query(`SELECT trace_id, span_id, service_name AS "<b>service</b>", name, NULL AS nothing, '' AS empty, '=1+1' AS formula, repeat('x', 10000) AS long FROM span_metadata`)
+	b.runSQL(`SELECT trace_id, span_id, service_name AS "<b>service</b>", name, NULL AS nothing, '' AS empty, '=1+1' AS formula, repeat('x', 10000) AS long FROM span_metadata`)
 	b.untilText(".sql-bar", "1 row in ")
 	if got := b.text(".sql-rows"); !strings.Contains(got, hostile) || !strings.Contains(got, "<b>service</b>") || b.count(".sql-rows img, .sql-rows b") != 0 {
 		t.Errorf("the row is %q", got)
