@@ -348,8 +348,8 @@ func TestTraceOf10000Spans(t *testing.T) {
 		With("trace_id", testkit.Quote(traceID)).
 		With("parent_span_id", "CASE WHEN i > 0 THEN printf('%016x', (i - 1) // 3 + 1) END").
 		With("service_name", "'service ' || (i % 7)").With("name", "'step ' || (i % 50)").
-		With("end_time", fmt.Sprintf("to_timestamp(%d) + to_milliseconds(i + (i * 7919) %% 20000)", testkit.Start.Unix())).
-		With("duration_ns", "((i * 7919) % 20000) * 1000000").
+		With("end_time", fmt.Sprintf("to_timestamp(%d) + to_milliseconds(CASE WHEN i = 0 THEN 30000 ELSE i + (i * 7919) %% 20000 END)", testkit.Start.Unix())).
+		With("duration_ns", "CASE WHEN i = 0 THEN 30000 ELSE (i * 7919) % 20000 END * 1000000").
 		With("status_code", "CASE WHEN i % 1000 = 999 THEN 2 ELSE 0 END::TINYINT").
 		With("attributes", `'{"http.request.method":"GET","user.id":"user-' || i || '","input.value":"' || repeat('some words ', 30) || '"}'`))
 	s.index()
