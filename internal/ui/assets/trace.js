@@ -118,10 +118,15 @@ function tools() {
   const most = Math.min(trace.levels, 10);
   for (let n = 1; n <= most; n++) levels.add(new Option(n === trace.levels ? `all ${n}` : String(n), n));
   if (trace.levels > most) levels.add(new Option(`all ${trace.levels}`, trace.levels));
-  levels.value = trace.levels;
+  const some = new Option("some", 0);
+  some.hidden = true;
+  levels.add(some);
+  const say = () => { levels.value = trace.openLevels; };
+  say();
+  trace.on(["rows"], say);
   levels.parentElement.hidden = trace.levels < 2;
   levels.addEventListener("change", () => {
-    trace.open(Number(levels.value));
+    trace.open(Number(levels.value) || trace.levels);
     rows.show(trace.active);
   });
 }
