@@ -1,6 +1,8 @@
 package browser
 
 import (
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -26,6 +28,7 @@ func newCable(t *testing.T, to string) *cable {
 	}
 	proxy := httputil.NewSingleHostReverseProxy(at)
 	proxy.FlushInterval = -1
+	proxy.ErrorLog = log.New(io.Discard, "", 0) // browsers go without a word
 	c := &cable{}
 	c.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if c.pulled.Load() {
