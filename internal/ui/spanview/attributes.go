@@ -200,7 +200,7 @@ func isDigits(text string) bool {
 func (m *maker) row(a *attribute) (row Row, namespace string) {
 	row = Row{Key: cut(a.key, maxKey), Find: find(a), Above: m.shown[a.key]}
 	v := a.value()
-	if row.Above && (v.isContainer() || parseInner(v.text) != nil) {
+	if row.Above && (v.isContainer() || strings.HasPrefix(v.text, "[") || strings.HasPrefix(v.text, "{")) {
 		// A tree of it is in the page already.
 		row.Body, row.Find = Body{Type: v.typeName(), Text: m.fold(v.asText(a.raw))}, ""
 	} else {
