@@ -132,6 +132,18 @@ type Row struct {
 	Above bool
 }
 
+// Words are the key in pieces between which a line may break.
+func (r Row) Words() (all []string) {
+	rest := r.Key
+	for {
+		i := strings.IndexAny(rest, "._/-")
+		if i < 0 {
+			return append(all, rest)
+		}
+		all, rest = append(all, rest[:i+1]), rest[i+1:]
+	}
+}
+
 const (
 	// maxRows bounds the attributes in a page.
 	maxRows = 600
