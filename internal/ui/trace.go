@@ -84,10 +84,10 @@ func (u *UI) showTrace(w http.ResponseWriter, r *http.Request) error {
 		body.Depth = max(body.Depth, int64(tree.Rows[i].Depth)+1)
 	}
 	u.show(w, r, view{
-		Page: "trace", Title: cmp.Or(body.Name, "Trace "+id), Body: body, Styles: []string{"trace.css", "trace-panel.css"},
+		Page: "trace", Title: cmp.Or(body.Name, "Trace "+id), Body: body, Styles: []string{"trace.css", "trace-panel.css", "span.css"},
 		// All modules are named, so that the browser need not read one to learn of the next.
 		Scripts: []string{"trace.js", "trace-model.js", "trace-rows.js", "trace-time.js", "trace-minimap.js", "trace-search.js", "trace-detail.js",
-			"trace-keys.js", "trace-young.js"},
+			"trace-keys.js", "trace-young.js", "span.js"},
 	})
 	return nil
 }

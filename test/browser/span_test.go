@@ -14,24 +14,11 @@ const (
 	script    = "<img src=x onerror=alert(1)>"
 )
 
-// showSpan puts the detail of a span into a page that has what the detail needs, as the page of its trace does.
+// showSpan opens the page of a trace with a span beside it.
 func (b *tab) showSpan(id string) {
 	b.t.Helper()
-	eval[bool](b, fmt.Sprintf(`(async () => {
-		const assets = document.querySelector("script[type=module]").src.replace(/[^/]*$/, "");
-		const { part, h } = await import(assets + "dom.js");
-		const { enliven } = await import(assets + "app.js");
-		await import(assets + "span.js");
-		const style = h("link", { rel: "stylesheet", href: assets + "span.css" });
-		await new Promise((done) => { style.addEventListener("load", done); document.head.append(style); });
-		const panel = h("aside", { class: "card" });
-		panel.style.maxWidth = "520px";
-		document.getElementById("main").replaceChildren(panel);
-		panel.replaceChildren(...await part("/traces/%s/spans/%s"));
-		enliven(panel);
-		return true;
-	})()`, spanTrace, id))
-	b.untilText(".span-detail h2", "")
+	b.goTo("/traces/" + spanTrace + "?span=" + id)
+	b.until("the detail of the span "+id, "document.querySelector('.span-detail')?.dataset.spanDetail === "+quote(id))
 }
 
 func event(name string, at time.Time, attributes map[string]any) *trace.Span_Event {
@@ -59,7 +46,6 @@ func TestSpanDetailOfAChat(t *testing.T) {
 	s.send(chatSpan(time.Now().Truncate(time.Second)))
 	b := s.open()
 	b.resize(1280, 1600)
-	b.goTo("/traces/" + spanTrace)
 	b.showSpan("00000000000000a1")
 	for selector, want := range map[string]string{
 		".model": "gpt-4o-2024-08-06", ".tokens": "4,016", ".chips": "+420ms", ".turn.system": "Be short.", ".turn.user": "Where is my order 1734?\n" + script,
@@ -132,8 +118,7 @@ func TestSpanDetailOfAWorkflow(t *testing.T) {
 	s := serve(t, nil)
 	s.send(workflowSpans(time.Now().Truncate(time.Second))...)
 	b := s.open()
-	b.resize(560, 1300)
-	b.goTo("/traces/" + spanTrace)
+	b.resize(1280, 1300)
 	b.showSpan("00000000000000b2")
 	for selector, want := range map[string]string{
 		".change": "append_message", ".operation.added": "/messages/-", ".operation.replaced .was": "3", ".operation.replaced .is": "4",
@@ -152,9 +137,8 @@ func TestSpanDetailOfAWorkflow(t *testing.T) {
 	if text := b.text(".steps"); !strings.Contains(text, "Find order") || strings.Count(text, "not applied") != 2 {
 		t.Errorf("the changes of the workflow are %q", text)
 	}
-	if linked := eval[string](b, "document.querySelector('.steps a[data-span]').dataset.span"); linked != "00000000000000b1" {
-		t.Errorf("the first change leads to %q", linked)
-	}
+	b.click(".steps a[data-span]")
+	b.until("the span of the first change", "document.querySelector('.span-detail').dataset.spanDetail === '00000000000000b1' && location.search.includes('00000000000000b1')")
 	b.picture("span-workflow")
 	b.dark(true)
 	b.showSpan("00000000000000b3")
@@ -178,7 +162,6 @@ func TestSpanDetailOfAnError(t *testing.T) {
 			"exception.stacktrace": "Traceback (most recent call last):\n  File \"/app/main.py\", line 17, in run\n    raise IndexError\n"})}})
 	b := s.open()
 	b.resize(390, 1300)
-	b.goTo("/traces/" + spanTrace)
 	b.showSpan("00000000000000c1")
 	b.assertNoOverflow("the detail of a span")
 	for selector, want := range map[string]string{
@@ -211,13 +194,13 @@ func TestSpanDetailAddresses(t *testing.T) {
 	b.goTo("/traces/" + spanTrace + "/spans/00000000000000d1")
 	b.until("the page of the trace", "location.pathname + location.search === '/traces/"+spanTrace+"?span=00000000000000d1'")
 	b.showSpan("00000000000000d1")
-	if text := b.text("aside"); b.count(".span-detail") != 2 || !strings.Contains(text, "2 spans have this id") || !strings.Contains(text, "second") {
+	if text := b.text("#detail"); b.count(".span-detail") != 2 || !strings.Contains(text, "2 spans have this id") || !strings.Contains(text, "second") {
 		t.Errorf("of two spans with one id it shows %q", text)
 	}
 	b.showSpan("00000000000000d2")
 	b.untilText(".attributes", "401 more are not shown")
 	b.untilText(".events", "more are not shown")
-	if size := eval[int](b, "document.querySelector('aside').innerHTML.length"); size > 4_000_000 {
+	if size := eval[int](b, "document.querySelector('#detail').innerHTML.length"); size > 4_000_000 {
 		t.Errorf("a large span takes %d bytes of a page", size)
 	}
 	took := eval[float64](b, `(async () => {
