@@ -242,6 +242,12 @@ func TestLive(t *testing.T) {
 	if !begun[running[0].TraceID] {
 		t.Error("what was under way is lost")
 	}
+	asleep := testNow.Add(8 * time.Hour)
+	for _, s := range live.Until(asleep) {
+		if s.StartTime.After(testNow.Add(6*time.Minute)) && s.StartTime.Before(asleep.Add(-time.Second)) {
+			t.Fatalf("%s began %s, while the machine slept", s.Name, s.StartTime)
+		}
+	}
 	if perSecond := float64(len(begun)) / 300; perSecond < 1.5 || perSecond > 5 {
 		t.Errorf("%.1f traces a second", perSecond)
 	}
