@@ -81,7 +81,7 @@ func TestTracesAreSound(t *testing.T) {
 	if failed < total/200 || failed > total/5 {
 		t.Errorf("%d of %d spans failed", failed, total)
 	}
-	for _, name := range []string{"GET /healthz", "POST /api/messages", "process usage.recorded", "Document Indexing Workflow", "invoke_agent support",
+	for _, name := range []string{"GET /healthz", "POST /api/chat", "POST /api/support/messages", "process usage.recorded", "Document Indexing Workflow", "invoke_agent support",
 		"execute_tool issue_refund", "retrieve handbook", "chat claude-sonnet-4-5", "ReviewAnswerNode", "INSERT refunds"} {
 		if !names[name] {
 			t.Errorf("no span is named %q", name)
