@@ -29,7 +29,7 @@ func (m *mood) usual() mood {
 
 const (
 	// Once the demo runs, something goes wrong for liveIncident in each liveCycle, for the first time after firstIncident.
-	firstIncident = 2 * time.Minute
+	firstIncident = 75 * time.Second
 	liveIncident  = 75 * time.Second
 	liveCycle     = 7 * time.Minute
 )
