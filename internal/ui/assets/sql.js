@@ -5,7 +5,6 @@ import { Result } from "./sqlresult.js";
 
 const limits = data("limits");
 const editor = document.getElementById("sql-query");
-const runButton = document.getElementById("sql-run");
 const cancelButton = document.getElementById("sql-cancel");
 const linkButton = document.getElementById("sql-link");
 const ticker = document.getElementById("sql-ticker");
@@ -77,7 +76,6 @@ function take(result, line) {
 
 function began(mine) {
   cancelButton.hidden = false;
-  linkButton.hidden = false;
   place.setAttribute("aria-busy", "true");
   place.replaceChildren();
   say("The query runs.");
@@ -197,4 +195,4 @@ window.addEventListener("popstate", () => {
 if (matchMedia("(max-width: 960px)").matches) document.querySelector(".sql-list").open = false;
 resize();
 markExample();
-runButton.disabled = false;
+linkButton.hidden = false;
