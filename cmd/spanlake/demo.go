@@ -118,7 +118,7 @@ func (d *demoCommand) freePort(ctx context.Context, what string, port int) strin
 	address := fmt.Sprintf("127.0.0.1:%d", port)
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
 	if errors.Is(err, syscall.EADDRINUSE) {
-		d.stderr.printf("Port %d is taken by another program, so %s are on another one.\n", port, what)
+		d.stderr.printf("Port %d is taken by another program: a free one is used for %s.\n", port, what)
 		return "127.0.0.1:0"
 	}
 	if err == nil {

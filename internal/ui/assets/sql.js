@@ -14,6 +14,9 @@ const place = document.getElementById("sql-result");
 // running is the query that runs: its abort, and when it began.
 let running = null;
 
+// longestAddress is what servers and proxies take; a longer query has no link.
+const longestAddress = 16_000;
+
 const address = (query) => `/sql?${new URLSearchParams({ q: query })}`;
 
 // lines are the lines of a stream as objects, a batch for each piece that arrives.
@@ -39,7 +42,8 @@ async function run() {
   running?.abort.abort();
   const mine = { abort: new AbortController(), began: performance.now(), result: new Result(limits.shown) };
   running = mine;
-  if (location.pathname + location.search !== address(query)) history.pushState(null, "", address(query));
+  const here = address(query);
+  if (location.pathname + location.search !== here && here.length <= longestAddress) history.pushState(null, "", here);
   markExample();
   began(mine);
   try {
