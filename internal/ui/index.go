@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/spanlake/spanlake/internal/span"
+	"github.com/spanlake/spanlake/internal/terminal"
 )
 
 // Machine is what the process uses of the machine, and what is left of it. What is 0 is not known.
@@ -125,20 +126,44 @@ func (u *UI) indexBody(ctx context.Context, now time.Time) *indexBody {
 	return b
 }
 
-// Lag is the age of the oldest file that waits to be indexed, 0 if none does.
-func (b *indexBody) Lag() time.Duration {
+// lag is the age of the oldest file that waits to be indexed, 0 if none does.
+func (b *indexBody) lag() time.Duration {
 	if b.Status == nil || b.Status.OldestPending == nil {
 		return 0
 	}
 	return max(b.Now.Sub(*b.Status.OldestPending), 0)
 }
 
-// Unflushed is the age of the oldest span that is in no file, 0 if there is none.
-func (b *indexBody) Unflushed() time.Duration {
-	if b.Ingest == nil || b.Ingest.OldestUnflushed == nil {
-		return 0
+// Lag is that for people, "" if no file waits.
+func (b *indexBody) Lag() string {
+	if b.Status == nil || b.Status.OldestPending == nil {
+		return ""
 	}
-	return max(b.Now.Sub(*b.Ingest.OldestUnflushed), 0)
+	return secondsText(b.lag())
+}
+
+// Unflushed is the age of the oldest span that is in no file, "" if there is none.
+func (b *indexBody) Unflushed() string {
+	if b.Ingest == nil || b.Ingest.OldestUnflushed == nil {
+		return ""
+	}
+	return secondsText(max(b.Now.Sub(*b.Ingest.OldestUnflushed), 0))
+}
+
+// Age is how long ago something was, in whole seconds.
+func (b *indexBody) Age(t time.Time) string {
+	if age := b.Now.Sub(t); age >= time.Second {
+		return secondsText(age) + " ago"
+	}
+	return "now"
+}
+
+// secondsText is a duration for something that goes on: fractions of seconds do not matter.
+func secondsText(d time.Duration) string {
+	if d < time.Minute {
+		return strconv.Itoa(int(d/time.Second)) + "s"
+	}
+	return terminal.Duration(d)
 }
 
 // MoreFailed are the failed files that are not listed.

@@ -22,9 +22,7 @@ func TestServices(t *testing.T) {
 	if got := b.text("table.services thead [aria-sort=descending]"); !strings.HasPrefix(got, "Spans") {
 		t.Errorf("sorted by %q, not by spans", got)
 	}
-	if sparks := b.count("table.services .spark .all[d^=M]"); sparks != b.count("table.services tbody tr") {
-		t.Errorf("%d of %d services have a picture", sparks, b.count("table.services tbody tr"))
-	}
+	b.until("a picture of each service", "document.querySelectorAll('table.services .spark .all[d^=M]').length === document.querySelectorAll('table.services tbody tr').length")
 	b.until("a map of the services", "document.querySelectorAll('svg.map .node').length === document.querySelectorAll('table.services tbody tr').length")
 	b.until("lines between services", "document.querySelectorAll('svg.map .line').length > 0")
 	if lines, rows := b.count("svg.map .line"), b.count(".calls tbody tr"); lines != rows {
