@@ -41,7 +41,7 @@ func layersOfNodes(m mapLayout, names string) string {
 
 // callsOf reads calls such as "a>b b>c:9".
 func callsOf(text, names string) (calls []mapCall) {
-	for _, one := range strings.Fields(text) {
+	for one := range strings.FieldsSeq(text) {
 		c := mapCall{from: strings.IndexByte(names, one[0]), to: strings.IndexByte(names, one[2]), calls: 1}
 		if len(one) > 3 {
 			if _, err := fmt.Sscanf(one[3:], ":%d", &c.calls); err != nil {

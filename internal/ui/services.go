@@ -233,10 +233,10 @@ func stepText(step time.Duration) string {
 			break
 		}
 	}
-	switch {
-	case step == day:
+	switch step {
+	case day:
 		return "day (UTC)"
-	case step == unit:
+	case unit:
 		return name
 	}
 	return terminal.Count(int64(step/unit), name)

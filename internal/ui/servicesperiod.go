@@ -1,6 +1,7 @@
 package ui
 
 import (
+	"maps"
 	"net/url"
 	"strconv"
 	"strings"
@@ -134,9 +135,7 @@ func periodChoices(path string, asked url.Values, current period) (all []choice)
 // with is a link to a page that is asked the same but for some parameters; "" takes one away.
 func with(path string, asked url.Values, change map[string]string) string {
 	query := url.Values{}
-	for name, values := range asked {
-		query[name] = values
-	}
+	maps.Copy(query, asked)
 	for name, value := range change {
 		if query.Del(name); value != "" {
 			query.Set(name, value)

@@ -7,6 +7,10 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/chromedp/cdproto/emulation"
+
+	"github.com/spanlake/spanlake/internal/app"
 )
 
 func TestIndexWhenAllIsWell(t *testing.T) {
@@ -76,6 +80,7 @@ func TestRetryOfAFailedFile(t *testing.T) {
 	b.picture("index-failed-light")
 	b.dark(true)
 	b.picture("index-failed-dark")
+	b.dark(false)
 
 	// It fails again as long as nothing has changed.
 	b.click("#failed [data-retry]")
@@ -89,6 +94,22 @@ func TestRetryOfAFailedFile(t *testing.T) {
 	b.untilText("#failed", "Every file of the lake could be indexed")
 	b.untilText("#verdict h1", "All is well")
 	b.untilText("#files", name)
+}
+
+func TestIndexWhenSpansAreTakenInElsewhere(t *testing.T) {
+	s := serveAs(t, app.Backend, map[string]string{"internal-server": "127.0.0.1:1"})
+	b := s.open()
+	b.goTo("/index")
+	b.untilText("#verdict h1", "Something is wrong")
+	b.untilText("#verdict li", "The process that takes spans in, at 127.0.0.1:1, does not answer")
+	b.untilText("#figures", "taken in by the process at 127.0.0.1:1")
+
+	// Without modules everything is there as well, but for what changes.
+	b.run(emulation.SetScriptExecutionDisabled(true))
+	b.goTo("/index")
+	b.run(emulation.SetScriptExecutionDisabled(false))
+	b.untilText("#verdict h1", "Something is wrong")
+	b.untilText("#files", "No file is indexed yet")
 }
 
 func TestRetryTakesAKeyThatMayOperate(t *testing.T) {
