@@ -109,7 +109,8 @@ func newRoot() *cobra.Command {
 		Long: "Spanlake takes OpenTelemetry spans in over OTLP, keeps them in Parquet files that anything can read, and indexes these\n" +
 			"in DuckDB, so that services, traces and spans are listed in milliseconds. Settings come from flags, the environment\n" +
 			"or a .env file, in this order.",
-		Example: "  spanlake serve      # take spans in on ports 4317 and 4318, index them, answer on 1323\n" +
+		Example: "  spanlake demo       # look at it first: made-up traffic, in a temporary folder\n" +
+			"  spanlake serve      # take spans in on ports 4317 and 4318, index them, answer on 1323\n" +
 			"  spanlake flush      # move what has arrived into the lake now\n" +
 			"  spanlake services   # look at it\n" +
 			"  spanlake traces     # the latest traces\n" +
@@ -131,7 +132,7 @@ func newRoot() *cobra.Command {
 	addSettings(root.PersistentFlags())
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return fmt.Errorf("%w: %w", err, helpError{cmd}) })
 	root.AddCommand(
-		newServeCommand(), newIngestCommand(), newBackendCommand(), newFlushCommand(), newKeysCommand(), newHealthcheckCommand(),
+		newDemoCommand(), newServeCommand(), newIngestCommand(), newBackendCommand(), newFlushCommand(), newKeysCommand(), newHealthcheckCommand(),
 		newTracesCommand(), newTraceCommand(), newSpanCommand(), newTailCommand(), newExportCommand(),
 		newIndexCommand(), newSQLCommand(), newServicesCommand(), newFilesCommand(), newFailedCommand(),
 		newRetryCommand(), newRebuildCommand(), newVerifyCommand(), newRetainCommand(), newSampleCommand(), newBenchCommand(),

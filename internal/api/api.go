@@ -16,6 +16,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/spanlake/spanlake/internal/apikey"
+	"github.com/spanlake/spanlake/internal/api/wire"
 	"github.com/spanlake/spanlake/internal/session"
 	"github.com/spanlake/spanlake/internal/span"
 )
@@ -148,8 +149,8 @@ func New(o Options) *Server {
 		metrics:    o.Metrics,
 		log:        o.Log,
 		hosts:      make(map[string]bool),
-		queryTime:  cmp.Or(max(o.QueryTime, 0), 5*time.Minute),
-		queries:    make(chan struct{}, cmp.Or(max(o.SQLQueries, 0), 4)),
+		queryTime:  cmp.Or(max(o.QueryTime, 0), wire.SQLTime),
+		queries:    make(chan struct{}, cmp.Or(max(o.SQLQueries, 0), wire.SQLAtOnce)),
 		spans:      o.Queries,
 		tails:      make(chan struct{}, maxTails),
 		exports:    make(chan struct{}, maxExports),

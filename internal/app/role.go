@@ -207,7 +207,7 @@ func (p *player) run(ctx context.Context, cancel context.CancelFunc, version str
 // pages are what people look at.
 func (p *player) pages(of api.Options) (*ui.UI, error) {
 	options := ui.Options{Queries: p.index.queries, Catalog: p.index, Indexer: p.index, Sessions: of.Sessions, Version: of.Version, Log: p.Log,
-		Memory: p.Config.Memory, Machine: p.machine}
+		Memory: p.Config.Memory, Machine: p.machine, SendKeyNeeded: func() bool { return p.keys.Required(apikey.Send) }}
 	if p.in != nil {
 		options.Ingest = p.in
 		options.OTLPGRPC, options.OTLPHTTP = p.at.OTLPGRPC, p.at.OTLPHTTP

@@ -49,7 +49,11 @@ func notices(c span.Completeness) (all []string) {
 		all = append(all, "Spans of the last minutes are missing: the process that takes them in, at "+c.Hot.Address+", does not answer ("+c.Hot.Error+").")
 	}
 	if c.FilesPending > 0 {
-		all = append(all, terminal.Count(c.FilesPending, "file")+" of the lake wait to be indexed and are not in this answer.")
+		wait := " of the lake wait to be indexed and are not in this answer."
+		if c.FilesPending == 1 {
+			wait = " of the lake waits to be indexed and is not in this answer."
+		}
+		all = append(all, terminal.Count(c.FilesPending, "file")+wait)
 	}
 	if c.FilesFailed > 0 {
 		all = append(all, terminal.Count(c.FilesFailed, "file")+" could not be indexed and may have spans of this time: see Index.")

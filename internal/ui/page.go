@@ -129,6 +129,20 @@ func (u *UI) page(handle func(http.ResponseWriter, *http.Request) error) http.Ha
 	}
 }
 
+// wholePage is page for what holds whole spans: few of them are made at the same time, so that many readers do not take more memory than the
+// process has.
+func (u *UI) wholePage(handle func(http.ResponseWriter, *http.Request) error) http.HandlerFunc {
+	return u.page(func(w http.ResponseWriter, r *http.Request) error {
+		select {
+		case u.whole <- struct{}{}:
+			defer func() { <-u.whole }()
+			return handle(w, r)
+		case <-r.Context().Done():
+			return r.Context().Err()
+		}
+	})
+}
+
 // trouble is an error as people read it.
 type trouble struct {
 	Status int

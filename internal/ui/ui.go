@@ -63,6 +63,8 @@ type Options struct {
 	Sessions *session.Sessions
 	// OTLPGRPC and OTLPHTTP are HOST:PORT where programs send spans; "": by default, on the host that the page comes from.
 	OTLPGRPC, OTLPHTTP string
+	// SendKeyNeeded tells whether programs need an API key to send spans; nil: they do not.
+	SendKeyNeeded func() bool
 	// Memory is the budget of the process in bytes, 0 if it is not known.
 	Memory int64
 	// Machine says what the process uses; nil: it is not known.
@@ -74,6 +76,9 @@ type Options struct {
 	Log *slog.Logger
 }
 
+// maxWhole is how many pages that hold whole spans are made at the same time; others wait.
+const maxWhole = 2
+
 // UI answers requests for pages. Make it with New.
 type UI struct {
 	Options
@@ -81,6 +86,8 @@ type UI struct {
 	assets    *assets
 	templates map[string]*template.Template
 	colours   colours
+	// whole is taken by pages that hold whole spans, of which one answer may have 16 MiB.
+	whole chan struct{}
 }
 
 // New makes the pages. An error is a mistake in their templates.
@@ -90,7 +97,7 @@ func New(o Options) (*UI, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	u := &UI{Options: o}
+	u := &UI{Options: o, whole: make(chan struct{}, maxWhole)}
 	var err error
 	if u.assets, err = loadAssets(); err != nil {
 		return nil, fmt.Errorf("pages: %w", err)
@@ -109,7 +116,10 @@ func (u *UI) routes() http.Handler {
 	mux.HandleFunc("POST /login", u.login)
 	mux.HandleFunc("POST /logout", u.logout)
 	mux.HandleFunc("GET /{$}", u.page(u.showTraces))
-	mux.HandleFunc("GET /traces/{trace_id}", u.page(u.showTrace))
+	mux.HandleFunc("GET /traces/{trace_id}", u.wholePage(u.showTrace))
+	mux.HandleFunc("GET /traces/{trace_id}/search", u.wholePage(u.searchTrace))
+	mux.HandleFunc("GET /traces/{trace_id}/count", u.wholePage(u.countTrace))
+	mux.HandleFunc("GET /traces/{trace_id}/spans/{span_id}", u.wholePage(u.showSpan))
 	mux.HandleFunc("GET /services", u.page(u.showServices))
 	mux.HandleFunc("GET /services/operations", u.page(u.showOperations))
 	mux.HandleFunc("GET /services/sparks", u.page(u.showSparks))

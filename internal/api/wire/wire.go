@@ -218,6 +218,15 @@ type Retried struct {
 	Files int64 `json:"files"`
 }
 
+// What a query may take unless it asks for another bound: the defaults of SQLRequest, how long it may run on a server that sets no time of its
+// own, and how many run there at once.
+const (
+	SQLMaxRows  = 100_000
+	SQLMaxBytes = 64 << 20
+	SQLTime     = 5 * time.Minute
+	SQLAtOnce   = 4
+)
+
 // SQLRequest is a query.
 type SQLRequest struct {
 	Query string `json:"query" doc:"One statement that reads."`
