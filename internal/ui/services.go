@@ -2,7 +2,6 @@ package ui
 
 import (
 	"cmp"
-	"net"
 	"net/http"
 	"net/url"
 	"slices"
@@ -30,7 +29,7 @@ type servicesBody struct {
 	Silent, Hidden int
 	// Empty: there is no service at all, and Send says where to send spans.
 	Empty bool
-	Send  sendTo
+	Send  exporters
 	// Newest is set if there are no spans in the period: when the newest one started, and NewestLink is a period that has it.
 	Newest     time.Time
 	NewestLink string
@@ -45,12 +44,6 @@ func (b *servicesBody) NameColumn() []column { return b.Columns[:1] }
 
 // OtherColumns are the columns behind the pictures.
 func (b *servicesBody) OtherColumns() []column { return b.Columns[1:] }
-
-// sendTo is where programs send spans.
-type sendTo struct {
-	Endpoint  string
-	KeyNeeded bool
-}
 
 // column is the head of a column by which can be sorted.
 type column struct {
@@ -124,7 +117,7 @@ func (u *UI) allServices(r *http.Request, p period) (*servicesBody, error) {
 	}
 	body := &servicesBody{Period: p, Periods: periodChoices("/services", query, p), Completeness: complete, Empty: len(all) == 0}
 	if body.Empty {
-		body.Send = u.whereToSend(r)
+		body.Send = u.exporters(r)
 		return body, nil
 	}
 	totals, complete, err := u.Queries.Statistics(ctx, span.CountQuery{From: p.From, Until: p.Until})
@@ -310,17 +303,4 @@ func sortServices(rows []serviceRow, query url.Values) []column {
 		{"first", "First seen", true, func(a, b *serviceRow) int { return a.First.Compare(b.First) }},
 		{"last", "Last seen", true, func(a, b *serviceRow) int { return a.Last.Compare(b.Last) }},
 	})
-}
-
-// whereToSend is where programs reach the OTLP server from where the reader is, as far as this process knows.
-func (u *UI) whereToSend(r *http.Request) sendTo {
-	host := (&url.URL{Host: r.Host}).Hostname()
-	port := "4318"
-	if listens, on, err := net.SplitHostPort(u.OTLPHTTP); err == nil {
-		port = on
-		if ip := net.ParseIP(listens); ip != nil && !ip.IsUnspecified() && !ip.IsLoopback() {
-			host = listens
-		}
-	}
-	return sendTo{Endpoint: "http://" + net.JoinHostPort(cmp.Or(host, "localhost"), port), KeyNeeded: u.Sessions != nil && u.Sessions.Needed()}
 }

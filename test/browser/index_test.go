@@ -47,6 +47,12 @@ func TestIndexWhenAllIsWell(t *testing.T) {
 	b.assertNoOverflow("the index")
 	b.picture("index-phone")
 
+	// As long as the server cannot be reached, it says that it is old.
+	eval[bool](b, "{ window.real = window.fetch; window.fetch = () => Promise.reject(new TypeError('Failed to fetch')); true }")
+	b.untilText("#gone", "The server does not answer")
+	eval[bool](b, "{ window.fetch = window.real; true }")
+	b.until("that to be over", "!document.querySelector('#gone')")
+
 	// It follows what happens by itself.
 	s.send(sent{service: "chat-api", trace: "4bf92f3577b34da6a3ce929d0e0e4737", id: "00f067aa0ba902b8", name: "another"})
 	b.untilText("#figures", "2 spans")
@@ -113,14 +119,14 @@ func TestIndexWhenSpansAreTakenInElsewhere(t *testing.T) {
 }
 
 func TestRetryTakesAKeyThatMayOperate(t *testing.T) {
-	s := serve(t, map[string]string{"read-api-keys": "a key that may read"})
+	s := serve(t, map[string]string{"read-api-keys": readKey})
 	if err := os.MkdirAll(s.lake, 0o750); err != nil {
 		t.Fatal(err)
 	}
 	putOld(t, filepath.Join(s.lake, "garbage.parquet"), []byte("this is no Parquet file, and will not become one"))
 	b := s.open()
 	b.goTo("/login?next=/index")
-	b.fill("input[name=key]", "a key that may read\r")
+	b.fill("input[name=key]", readKey+"\r")
 	b.untilText("#failed th.path", "garbage.parquet")
 	b.untilText("#failed .why", "not_parquet")
 	b.untilText("#failed .notice", "a key that may operate")

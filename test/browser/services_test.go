@@ -9,6 +9,8 @@ import (
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 	trace "go.opentelemetry.io/proto/otlp/trace/v1"
+
+	"github.com/spanlake/spanlake/internal/span"
 )
 
 func TestServices(t *testing.T) {
@@ -53,7 +55,7 @@ func TestOneService(t *testing.T) {
 	s := serve(t, nil)
 	s.sample(2000)
 	b := s.open()
-	b.resize(1280, 1000)
+	b.resize(1280, 1500)
 	services, err := s.client.Services(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -88,6 +90,7 @@ func TestOneService(t *testing.T) {
 	// A click on a chart leads to the traces of that point.
 	b.click("[data-chart=rate] svg")
 	b.until("the traces of a step", "location.pathname === '/' && location.search.includes('from=')")
+	b.until("a trace", "document.querySelector('main a[href^=\"/traces/\"]')")
 }
 
 func TestServicesOfHostileSpans(t *testing.T) {
@@ -117,6 +120,14 @@ func TestServicesOfHostileSpans(t *testing.T) {
 	b.goTo(eval[string](b, "[...document.querySelectorAll('table.services tbody th a')].find(a => a.textContent.trim() === "+quote(evil)+").getAttribute('href')"))
 	b.until("its name as text", "document.querySelector('h1').textContent.trim() === "+quote(evil))
 	b.until("its operations", "[...document.querySelectorAll('table.operations th[scope=row]')].some(e => e.textContent === "+quote(evil)+")")
+	// The query for its spans finds them, whatever quotes it has.
+	query := eval[string](b, "new URLSearchParams([...document.querySelectorAll('table.operations tr')].find(r => r.cells[0].textContent === "+quote(evil)+
+		").querySelector('a[href^=\"/sql\"]').search).get('q')")
+	found := 0
+	err := s.client.Select(t.Context(), query, span.FormText, func([]string) error { return nil }, func([]*string) error { found++; return nil })
+	if err != nil || found != 1 {
+		t.Errorf("the query for the spans finds %d, %v:\n%s", found, err, query)
+	}
 	b.until("charts that fit", "document.querySelectorAll('.chart svg').length === 3")
 	b.assertNoOverflow("a service")
 	b.goTo("/services?since=1h&service=" + "nobody%3Cb%3E")
