@@ -29,8 +29,16 @@ type Disk struct {
 	Free, Total int64
 }
 
-// Used is what others and this process have taken of it.
-func (d Disk) Used() int64 { return max(d.Total-d.Free, 0) }
+// Used is how much of it is taken, in percent.
+func (d Disk) Used() float64 { return percentOf(d.Total-d.Free, d.Total) }
+
+// percentOf is at most 100, and 0 if the whole is not known.
+func percentOf(part, whole int64) float64 {
+	if whole <= 0 || part <= 0 {
+		return 0
+	}
+	return min(100*float64(part)/float64(whole), 100)
+}
 
 const (
 	// latestFiles is how many of the indexed files are listed, mostFailed how many of the failed ones.
@@ -141,6 +149,9 @@ func (b *indexBody) Lag() string {
 	}
 	return secondsText(b.lag())
 }
+
+// MemoryUsed is how much of its memory the process takes, in percent; 0: it is not known.
+func (b *indexBody) MemoryUsed() float64 { return percentOf(b.Machine.Resident, b.Memory) }
 
 // Unflushed is the age of the oldest span that is in no file, "" if there is none.
 func (b *indexBody) Unflushed() string {

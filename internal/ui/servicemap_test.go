@@ -145,6 +145,18 @@ func TestMapOfTooManyServices(t *testing.T) {
 	if want := []string{"s04", "s05", "s06"}; !slices.Equal(names, want) || len(m.Lines) != 2 {
 		t.Errorf("around s05 are %q with %d lines, want %q with 2", names, len(m.Lines), want)
 	}
+	// All call all: the lines of most calls are drawn, in a time that a page may take.
+	calls = nil
+	for i := range 100 {
+		for j := range 100 {
+			calls = append(calls, span.Dependency{Parent: fmt.Sprintf("s%02d", i), Child: fmt.Sprintf("s%02d", j), Calls: int64(i * j)})
+		}
+	}
+	began := time.Now()
+	m = mapOf(counts, calls, "", p, p)
+	if took := time.Since(began); len(m.Lines) != mostLines || m.HiddenLines != mostNodes*(mostNodes-1)-mostLines || took > 5*time.Second {
+		t.Errorf("of calls between all, %d are drawn and %d not, after %v", len(m.Lines), m.HiddenLines, took)
+	}
 	// What calls itself is shown without a line, and services of which nothing was counted are there with their calls.
 	m = mapOf(nil, []span.Dependency{{Parent: "a", Child: "a", Calls: 3}, {Parent: "a", Child: "", Calls: 1}}, "", p, p)
 	if len(m.Nodes) != 2 || len(m.Lines) != 1 || m.Nodes[0].Link != "" || m.Nodes[0].Short != "(no service)" {

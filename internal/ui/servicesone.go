@@ -177,9 +177,10 @@ type operationRow struct {
 	numbers
 	Name string
 	// total is the time that all its spans took, Share its part of that of all operations.
-	total   float64
-	Share   string
-	ShareOf float64
+	total float64
+	Share string
+	// Width is the share as the width of a bar, of 100.
+	Width string
 	// Traces are those that begin with it, Bad those of them with an error, Query is one for all its spans.
 	Traces, Bad, Query string
 }
@@ -239,7 +240,7 @@ func operationsOf(all []span.Statistics, p period, query url.Values) *operations
 		row := &body.Rows[i]
 		row.Share = shareText(row.total, whole)
 		if whole > 0 {
-			row.ShareOf = row.total / whole
+			row.Width = pixels(100 * row.total / whole)
 		}
 	}
 	share := func(r *operationRow) float64 { return float64(r.Errors) / float64(max(r.Spans, 1)) }
