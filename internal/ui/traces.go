@@ -138,8 +138,8 @@ func (u *UI) listTraces(r *http.Request, s search) (traceList, error) {
 	for i := range page.Roots {
 		longest = max(longest, page.Roots[i].Duration)
 	}
-	for _, root := range page.Roots {
-		list.Rows = append(list.Rows, traceRow{Metadata: root, Bar: barWidth(root.Duration, longest)})
+	for i := range page.Roots {
+		list.Rows = append(list.Rows, traceRow{Metadata: page.Roots[i], Bar: barWidth(page.Roots[i].Duration, longest)})
 	}
 	if page.Next != "" {
 		list.More = s.link(wire.ParamCursor, page.Next)

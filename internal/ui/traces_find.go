@@ -30,6 +30,13 @@ func (u *UI) findID(ctx context.Context, typed string) (string, error) {
 	if plain := strings.ReplaceAll(id, "-", ""); isHex(plain, traceIDDigits) {
 		return traceURL(plain), nil
 	}
+	// What follows reads whole spans, of which there may be much: see wholePage.
+	select {
+	case u.whole <- struct{}{}:
+		defer func() { <-u.whole }()
+	case <-ctx.Done():
+		return "", ctx.Err()
+	}
 	tries := []string{id}
 	if id != typed {
 		tries = append(tries, typed) // ids of other writers may be anything

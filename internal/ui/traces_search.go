@@ -2,6 +2,7 @@ package ui
 
 import (
 	"errors"
+	"maps"
 	"net/url"
 	"slices"
 	"strconv"
@@ -179,10 +180,7 @@ func (s *search) link(changes ...string) string {
 // without is the page without one attribute.
 func (s *search) without(attribute int) string {
 	all := s.typed[wire.ParamAttribute]
-	other := search{typed: url.Values{}}
-	for name, values := range s.typed {
-		other.typed[name] = values
-	}
+	other := search{typed: maps.Clone(s.typed)}
 	other.typed[wire.ParamAttribute] = slices.Concat(all[:attribute], all[attribute+1:])
 	return other.link()
 }

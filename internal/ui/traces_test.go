@@ -1,6 +1,7 @@
 package ui
 
 import (
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -143,7 +144,7 @@ func TestWhereToSendSpans(t *testing.T) {
 		{"", "[fe80::1]", "http://[fe80::1]:4318"},
 		{":4318", "", "http://localhost:4318"},
 	} {
-		r := httptest.NewRequest("GET", "/", nil)
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
 		r.Host = tc.host
 		u := &UI{Options: Options{OTLPHTTP: tc.listens, SendKeyNeeded: func() bool { return true }}}
 		if got := u.exporters(r); got.Endpoint != tc.want || !got.KeyNeeded {

@@ -41,7 +41,7 @@
     seen.add(e);
     const style = getComputedStyle(e);
     const inSVG = e instanceof SVGElement;
-    if (inSVG && e.closest("[data-contrast-unknown]")) continue; // a label on a shape, whose colour is not that of an element behind it
+    if (e.closest("[data-contrast-unknown]")) continue; // a label on what is no element around it; a test of its own looks at it
     const back = behind(inSVG ? e.closest("svg").parentElement : e);
     const got = contrast(over(rgba(inSVG ? style.fill : style.color), back), back);
     const size = parseFloat(style.fontSize);

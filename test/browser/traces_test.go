@@ -305,3 +305,35 @@ func TestTheFirstPageIsLight(t *testing.T) {
 	}
 	t.Logf("%.0f bytes, %.1f ms", bytes, best)
 }
+
+// TestOddTracesAreListed: no time, no duration and no name that a sender may choose breaks the page.
+func TestOddTracesAreListed(t *testing.T) {
+	s := serve(t, nil)
+	s.send(
+		sent{service: "clock", trace: traceNumber(1), id: "0000000000000001", name: "in the beginning", start: time.Unix(0, 1)},
+		sent{service: "clock", trace: traceNumber(2), id: "0000000000000002", name: "in another century", start: time.Date(2261, 1, 1, 0, 0, 0, 0, time.UTC)},
+		sent{service: "clock", trace: traceNumber(3), id: "0000000000000003", name: "back in time", length: -time.Hour, failed: "negative"},
+		sent{service: "", trace: traceNumber(4), id: "0000000000000004", name: "", length: 1},
+		sent{service: "clock", trace: traceNumber(5), id: "0000000000000005", name: "for ever", length: 200 * 365 * 24 * time.Hour},
+	)
+	b := s.open()
+	b.goTo("/")
+	b.list(5)
+	text := b.text("#list")
+	for _, want := range []string{"(no name)", "unknown_service", "-1h00m", "1ns", "2261-01-01 01:00:00.000", "1970-01-01 01:00:00.000"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the list does not have %q:\n%s", want, text)
+		}
+	}
+	if bad := eval[string](b, "document.querySelector('#plot svg').outerHTML.match(/NaN|Infinity|undefined/)?.[0] ?? ''"); bad != "" {
+		t.Errorf("the points have %s", bad)
+	}
+	b.picture("traces-odd")
+	b.goTo("/?name=back+in+time&since=15m")
+	b.list(1)
+	b.resize(390, 844)
+	b.goTo("/")
+	b.list(5)
+	b.assertNoOverflow("the page of odd traces on a phone")
+	b.picture("traces-odd-phone")
+}

@@ -14,6 +14,7 @@ export function duration(ns) {
   if (seconds < 3600) return `${Math.trunc(seconds / 60)}m${pad(seconds % 60)}s`;
   const minutes = Math.round(ns / 6e10);
   if (minutes < 4 * 1440) return `${Math.trunc(minutes / 60)}h${pad(minutes % 60)}m`;
+  if (minutes >= 1000 * 1440) return `${Math.trunc(minutes / 1440)}d`;
   return `${Math.trunc(minutes / 1440)}d${pad(Math.trunc((minutes % 1440) / 60))}h`;
 }
 

@@ -7,8 +7,8 @@ import { clock, duration, local, noun } from "./format.js";
 const edge = { top: 10, right: 14, bottom: 24, left: 52 };
 const millisecond = 1e6; // in nanoseconds
 
-// Durations that a logarithmic axis may have a line at, in nanoseconds: people count seconds, minutes and hours.
-const lines = [1, 10, 100, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 6e10, 6e11, 3.6e12, 3.6e13, 3.6e14, 3.6e15, 3.6e16, 3.6e17, 3.6e18];
+// Durations that a logarithmic axis may have a line at, in nanoseconds: people count seconds, minutes, hours and days.
+const lines = [1, 10, 100, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 6e10, 6e11, 3.6e12, 3.6e13, 8.64e13, 8.64e14, 8.64e15, 8.64e16, 8.64e17, 8.64e18];
 
 // Steps of time in milliseconds.
 const second = 1000, minute = 60 * second, hour = 60 * minute, day = 24 * hour;
@@ -200,7 +200,7 @@ export class Scatter {
 }
 
 function tickText(ns) {
-  for (const [size, unit] of [[3.6e12, "h"], [6e10, "min"], [1e9, "s"], [millisecond, "ms"], [1e3, "µs"]]) {
+  for (const [size, unit] of [[8.64e13, "d"], [3.6e12, "h"], [6e10, "min"], [1e9, "s"], [millisecond, "ms"], [1e3, "µs"]]) {
     if (ns >= size) return `${Math.round(ns / size).toLocaleString("en-US")} ${unit}`;
   }
   return `${ns} ns`;
