@@ -179,3 +179,33 @@ func TestServicesInTheDarkAndOnAPhone(t *testing.T) {
 
 // focus puts the focus on an element, as a person does with the tab key.
 func focus(selector string) chromedp.Action { return chromedp.Focus(selector, chromedp.ByQuery) }
+
+func TestTicksOfCharts(t *testing.T) {
+	s := serve(t, nil)
+	b := s.open() // in Berlin
+	b.goTo("/services")
+	charts := "import(document.querySelector('script[src$=\"services.js\"]').src.replace('services.js', 'charts.js'))"
+	for call, want := range map[string]string{
+		"niceTicks(0)":                     "0 1",
+		"niceTicks(0.53)":                  "0 0.2 0.4 0.6000000000000001",
+		"niceTicks(1000)":                  "0 500 1000",
+		"niceTicks(NaN)":                   "0 1",
+		"durationTicks(16.6e9)":            "0 5000000000 10000000000 15000000000 20000000000",
+		"durationTicks(5 * 60e9)":          "0 120000000000 240000000000 360000000000",
+		"durationTicks(1e9 * 86400 * 400)": "0 10000000000000000 20000000000000000 30000000000000000 40000000000000000",
+	} {
+		if got := eval[string](b, charts+".then(m => m."+call+".join(' '))"); got != want {
+			t.Errorf("%s = %s, want %s", call, got, want)
+		}
+	}
+	for of, want := range map[string]string{
+		"Date.UTC(2026, 10, 29, 12, 3), Date.UTC(2026, 10, 29, 13, 3)": "13:15 13:30 13:45 14:00",
+		// On the 25th clocks were set back.
+		"Date.UTC(2026, 9, 24, 11), Date.UTC(2026, 9, 26, 10)": "Sun 25 12:00 Mon 26",
+		"Date.UTC(2026, 0, 1), Date.UTC(2026, 11, 31)":         "04-02 07-02 10-01 12-31",
+	} {
+		if got := eval[string](b, charts+".then(m => m.timeTicks("+of+", 4)).then(t => t.ticks.map(t.text).join(' '))"); got != want {
+			t.Errorf("ticks between %s are %s, want %s", of, got, want)
+		}
+	}
+}
