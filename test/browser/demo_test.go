@@ -41,8 +41,8 @@ func TestADemo(t *testing.T) {
 	s.history()
 	b := s.open()
 	b.resize(1400, 860)
-	b.goTo("/?limit=200")
-	b.until("many traces", "document.querySelectorAll('main a[href*=\"/traces/\"]').length >= 200")
+	b.goTo("/")
+	b.until("traces", "document.querySelectorAll('main a[href*=\"/traces/\"]').length >= 50")
 	b.settle()
 	b.picture("demo-traces")
 
