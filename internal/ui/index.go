@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/spanlake/spanlake/internal/span"
+	"github.com/spanlake/spanlake/internal/terminal"
 )
 
 // Machine is what the process uses of the machine, and what is left of it. What is 0 is not known.
@@ -28,8 +29,16 @@ type Disk struct {
 	Free, Total int64
 }
 
-// Used is what others and this process have taken of it.
-func (d Disk) Used() int64 { return max(d.Total-d.Free, 0) }
+// Used is how much of it is taken, in percent.
+func (d Disk) Used() float64 { return percentOf(d.Total-d.Free, d.Total) }
+
+// percentOf is at most 100, and 0 if the whole is not known.
+func percentOf(part, whole int64) float64 {
+	if whole <= 0 || part <= 0 {
+		return 0
+	}
+	return min(100*float64(part)/float64(whole), 100)
+}
 
 const (
 	// latestFiles is how many of the indexed files are listed, mostFailed how many of the failed ones.
@@ -125,20 +134,47 @@ func (u *UI) indexBody(ctx context.Context, now time.Time) *indexBody {
 	return b
 }
 
-// Lag is the age of the oldest file that waits to be indexed, 0 if none does.
-func (b *indexBody) Lag() time.Duration {
+// lag is the age of the oldest file that waits to be indexed, 0 if none does.
+func (b *indexBody) lag() time.Duration {
 	if b.Status == nil || b.Status.OldestPending == nil {
 		return 0
 	}
 	return max(b.Now.Sub(*b.Status.OldestPending), 0)
 }
 
-// Unflushed is the age of the oldest span that is in no file, 0 if there is none.
-func (b *indexBody) Unflushed() time.Duration {
-	if b.Ingest == nil || b.Ingest.OldestUnflushed == nil {
-		return 0
+// Lag is that for people, "" if no file waits.
+func (b *indexBody) Lag() string {
+	if b.Status == nil || b.Status.OldestPending == nil {
+		return ""
 	}
-	return max(b.Now.Sub(*b.Ingest.OldestUnflushed), 0)
+	return secondsText(b.lag())
+}
+
+// MemoryUsed is how much of its memory the process takes, in percent; 0: it is not known.
+func (b *indexBody) MemoryUsed() float64 { return percentOf(b.Machine.Resident, b.Memory) }
+
+// Unflushed is the age of the oldest span that is in no file, "" if there is none.
+func (b *indexBody) Unflushed() string {
+	if b.Ingest == nil || b.Ingest.OldestUnflushed == nil {
+		return ""
+	}
+	return secondsText(max(b.Now.Sub(*b.Ingest.OldestUnflushed), 0))
+}
+
+// Age is how long ago something was, in whole seconds.
+func (b *indexBody) Age(t time.Time) string {
+	if age := b.Now.Sub(t); age >= time.Second {
+		return secondsText(age) + " ago"
+	}
+	return "now"
+}
+
+// secondsText is a duration for something that goes on: fractions of seconds do not matter.
+func secondsText(d time.Duration) string {
+	if d < time.Minute {
+		return strconv.Itoa(int(d/time.Second)) + "s"
+	}
+	return terminal.Duration(d)
 }
 
 // MoreFailed are the failed files that are not listed.

@@ -64,12 +64,12 @@ func verdictOf(b *indexBody, failures []error) (v verdict) {
 		v.Reasons = append(v.Reasons, ingestReasons(b.Ingest)...)
 	}
 	if b.Status != nil {
-		v.Reasons = append(v.Reasons, indexerReasons(b.Status, b.Lag())...)
+		v.Reasons = append(v.Reasons, indexerReasons(b.Status, b.lag())...)
 	}
 	v.Reasons = append(v.Reasons, machineReasons(b)...)
 	if b.FailedCount > 0 {
-		v.Reasons = append(v.Reasons, reason{notable, terminal.Count(int64(b.FailedCount), "file") + " could not be indexed: their spans are missing.",
-			"The table below has the reasons. Repair or delete the files, then retry them.", "spanlake retry --all"})
+		v.Reasons = append(v.Reasons, reason{notable, terminal.Count(int64(b.FailedCount), "file") + " could not be indexed.",
+			"What is in there is not found. The table below has the reasons. Repair or delete what is listed, then retry:", "spanlake retry --all"})
 	}
 	slices.SortStableFunc(v.Reasons, func(x, y reason) int { return int(y.Severity - x.Severity) })
 	if len(v.Reasons) > 0 {
@@ -112,8 +112,8 @@ func indexerReasons(s *span.IndexerStatus, lag time.Duration) (all []reason) {
 			"Spans of the last minutes are missing. Is it running, and is its address right?", "--internal-server")
 	}
 	if s.WithheldFiles > 0 {
-		add(notable, terminal.Count(s.WithheldFiles, "file")+" are gone from the lake, and stay in the index since they are more than half of all.",
-			"Is the lake mounted? If they are to be gone, confirm it:", "spanlake index --accept-missing")
+		add(notable, terminal.Count(s.WithheldFiles, "file")+" gone from the lake: kept in the index, since so many are missing at once.",
+			"Is the lake mounted? If they were deleted on purpose, confirm it:", "spanlake index --accept-missing")
 	}
 	if len(s.UnreadPlaces) > 0 {
 		const shown = 3
@@ -124,7 +124,7 @@ func indexerReasons(s *span.IndexerStatus, lag time.Duration) (all []reason) {
 		add(notable, "Places of the lake cannot be read: "+places+".", "What lies there stays as it was. Look at the permissions.", "")
 	}
 	if lag > longLag {
-		add(notable, fmt.Sprintf("%s wait to be indexed, the oldest for %s.", terminal.Count(s.PendingFiles, "file"), terminal.Duration(lag.Round(time.Second))),
+		add(notable, fmt.Sprintf("Waiting to be indexed: %s, the oldest for %s.", terminal.Count(s.PendingFiles, "file"), secondsText(lag)),
 			"After a start or a large copy it catches up by itself. If it stays behind, give the process more memory:", "--memory")
 	}
 	return all

@@ -17,6 +17,8 @@ import (
 const (
 	// mostNodes is how many services a map shows.
 	mostNodes = 60
+	// mostLines is how many lines it has: more cannot be told apart.
+	mostLines = 300
 	// mostMapTime bounds the time of which calls are counted: each span is looked up by its parent.
 	mostMapTime = day
 )
@@ -30,10 +32,10 @@ type mapBody struct {
 	Cut   bool
 	Nodes []mapNode
 	Lines []mapLine
-	// Hidden are services that are not shown.
-	Hidden        int
-	Width, Height string
-	Completeness  span.Completeness
+	// Hidden are services that are not shown, HiddenLines pairs of those that are.
+	Hidden, HiddenLines int
+	Width, Height       string
+	Completeness        span.Completeness
 }
 
 // mapNode is a service on the map.
@@ -99,17 +101,20 @@ func mapOf(counts []span.Statistics, calls []span.Dependency, service string, p,
 	for i, name := range names {
 		number[name] = i
 	}
-	var between []mapCall
-	var drawn []span.Dependency
-	for _, c := range calls {
-		from, known := number[c.Parent]
-		to, both := number[c.Child]
-		if known && both && from != to {
-			between, drawn = append(between, mapCall{from, to, c.Calls}), append(drawn, c)
-		}
+	drawn := slices.DeleteFunc(slices.Clone(calls), func(c span.Dependency) bool {
+		_, known := number[c.Parent]
+		_, both := number[c.Child]
+		return !known || !both || c.Parent == c.Child
+	})
+	slices.SortStableFunc(drawn, func(a, b span.Dependency) int { return cmp.Compare(b.Calls, a.Calls) })
+	hiddenLines := max(len(drawn)-mostLines, 0)
+	drawn = drawn[:len(drawn)-hiddenLines]
+	between := make([]mapCall, 0, len(drawn))
+	for _, c := range drawn {
+		between = append(between, mapCall{number[c.Parent], number[c.Child], c.Calls})
 	}
 	layout := layOut(len(names), between)
-	body := &mapBody{Service: service, Period: p, Cut: p != asked, Hidden: hidden, Width: pixels(layout.width), Height: pixels(layout.height)}
+	body := &mapBody{Service: service, Period: p, Cut: p != asked, Hidden: hidden, HiddenLines: hiddenLines, Width: pixels(layout.width), Height: pixels(layout.height)}
 	body.addNodes(names, counts, layout, asked)
 	body.addLines(drawn, layout, asked)
 	return body
@@ -187,7 +192,6 @@ func (b *mapBody) addLines(calls []span.Dependency, layout mapLayout, asked peri
 		l.X, l.Y = pixels(from.X+(to.X-from.X)*near), pixels(from.Y+(to.Y-from.Y)*bend(near)-5)
 		b.Lines = append(b.Lines, l)
 	}
-	slices.SortStableFunc(b.Lines, func(x, y mapLine) int { return cmp.Compare(y.Calls, x.Calls) })
 }
 
 // bend is how far up or down a curve has come at a share of its way.

@@ -2,9 +2,6 @@ package ui
 
 import (
 	"cmp"
-	"context"
-	"errors"
-	"net"
 	"net/http"
 	"net/url"
 	"slices"
@@ -32,14 +29,14 @@ type servicesBody struct {
 	Silent, Hidden int
 	// Empty: there is no service at all, and Send says where to send spans.
 	Empty bool
-	Send  sendTo
+	Send  exporters
 	// Newest is set if there are no spans in the period: when the newest one started, and NewestLink is a period that has it.
 	Newest     time.Time
 	NewestLink string
-	// Step is how long a bar of the small pictures is, "" if there are none: too many services.
-	Step         string
-	MapLink      string
-	Completeness span.Completeness
+	// Step is how long a bar of the small pictures is. They and the map come later: they take longer than the rest.
+	Step                string
+	SparksLink, MapLink string
+	Completeness        span.Completeness
 }
 
 // NameColumn is the column before the pictures, OtherColumns are those behind them.
@@ -47,12 +44,6 @@ func (b *servicesBody) NameColumn() []column { return b.Columns[:1] }
 
 // OtherColumns are the columns behind the pictures.
 func (b *servicesBody) OtherColumns() []column { return b.Columns[1:] }
-
-// sendTo is where programs send spans.
-type sendTo struct {
-	Endpoint  string
-	KeyNeeded bool
-}
 
 // column is the head of a column by which can be sorted.
 type column struct {
@@ -83,7 +74,6 @@ type serviceRow struct {
 	// Link is "" for spans without a service: they cannot be asked for.
 	Link        string
 	First, Last time.Time
-	Spark       spark
 }
 
 func (u *UI) showServices(w http.ResponseWriter, r *http.Request) error {
@@ -127,7 +117,7 @@ func (u *UI) allServices(r *http.Request, p period) (*servicesBody, error) {
 	}
 	body := &servicesBody{Period: p, Periods: periodChoices("/services", query, p), Completeness: complete, Empty: len(all) == 0}
 	if body.Empty {
-		body.Send = u.whereToSend(r)
+		body.Send = u.exporters(r)
 		return body, nil
 	}
 	totals, complete, err := u.Queries.Statistics(ctx, span.CountQuery{From: p.From, Until: p.Until})
@@ -140,14 +130,12 @@ func (u *UI) allServices(r *http.Request, p period) (*servicesBody, error) {
 	if len(totals) == 0 {
 		body.Newest, body.NewestLink = newestOf(all, "/services", time.Now())
 	}
-	if err := u.addSparks(ctx, body, p); err != nil {
-		return nil, err
-	}
+	body.Step = stepText(sparkStep(p))
 	body.Columns = sortServices(body.Rows, query)
 	if body.Hidden = max(len(body.Rows)-mostServices, 0); body.Hidden > 0 {
 		body.Rows = body.Rows[:mostServices]
 	}
-	body.MapLink = "/services/map?" + p.query().Encode()
+	body.SparksLink, body.MapLink = "/services/sparks?"+p.query().Encode(), "/services/map?"+p.query().Encode()
 	return body, nil
 }
 
@@ -189,25 +177,40 @@ func newestOf(all []span.Service, path string, now time.Time) (newest time.Time,
 	return newest, path + "?" + p.query().Encode()
 }
 
-// addSparks adds the small pictures. Spans of up to three days are counted one by one, longer periods by what is kept of each day.
-func (u *UI) addSparks(ctx context.Context, body *servicesBody, p period) error {
-	step := p.stepFor(31, 2*time.Minute, 15*time.Minute, time.Hour, 3*time.Hour, day)
-	counts, _, err := u.Queries.Statistics(ctx, span.CountQuery{From: p.From, Until: p.Until, Step: step})
-	if tooMany := (*span.InvalidError)(nil); errors.As(err, &tooMany) {
-		return nil // the rows alone can be shown
-	}
+// sparkStep is how long a bar of a small picture is. Spans of up to three days are counted one by one, longer periods by what is kept of
+// each day.
+func sparkStep(p period) time.Duration {
+	return p.stepFor(31, 2*time.Minute, 15*time.Minute, time.Hour, 3*time.Hour, day)
+}
+
+// serviceSpark is the small picture of a service.
+type serviceSpark struct {
+	Name  string
+	Spark spark
+}
+
+// showSparks sends the small pictures of all services in a period.
+func (u *UI) showSparks(w http.ResponseWriter, r *http.Request) error {
+	p, err := readPeriod(r.URL.Query(), time.Now())
 	if err != nil {
 		return err
 	}
-	body.Step = stepText(step)
+	step := sparkStep(p)
+	counts, _, err := u.Queries.Statistics(r.Context(), span.CountQuery{From: p.From, Until: p.Until, Step: step})
+	if err != nil {
+		return err
+	}
 	of := make(map[string][]span.Statistics)
 	for _, c := range counts {
 		of[c.ServiceName] = append(of[c.ServiceName], c)
 	}
 	steps := p.steps(step)
-	for i := range body.Rows {
-		body.Rows[i].Spark = sparkOf(steps, step, of[body.Rows[i].Name])
+	sparks := make([]serviceSpark, 0, len(of))
+	for name, counts := range of {
+		sparks = append(sparks, serviceSpark{name, sparkOf(steps, step, counts)})
 	}
+	slices.SortFunc(sparks, func(a, b serviceSpark) int { return strings.Compare(a.Name, b.Name) })
+	u.showPart(w, "services", "sparks", sparks)
 	return nil
 }
 
@@ -223,10 +226,10 @@ func stepText(step time.Duration) string {
 			break
 		}
 	}
-	switch {
-	case step == day:
+	switch step {
+	case day:
 		return "day (UTC)"
-	case step == unit:
+	case unit:
 		return name
 	}
 	return terminal.Count(int64(step/unit), name)
@@ -300,17 +303,4 @@ func sortServices(rows []serviceRow, query url.Values) []column {
 		{"first", "First seen", true, func(a, b *serviceRow) int { return a.First.Compare(b.First) }},
 		{"last", "Last seen", true, func(a, b *serviceRow) int { return a.Last.Compare(b.Last) }},
 	})
-}
-
-// whereToSend is where programs reach the OTLP server from where the reader is, as far as this process knows.
-func (u *UI) whereToSend(r *http.Request) sendTo {
-	host := (&url.URL{Host: r.Host}).Hostname()
-	port := "4318"
-	if listens, on, err := net.SplitHostPort(u.OTLPHTTP); err == nil {
-		port = on
-		if ip := net.ParseIP(listens); ip != nil && !ip.IsUnspecified() && !ip.IsLoopback() {
-			host = listens
-		}
-	}
-	return sendTo{Endpoint: "http://" + net.JoinHostPort(cmp.Or(host, "localhost"), port), KeyNeeded: u.Sessions != nil && u.Sessions.Needed()}
 }

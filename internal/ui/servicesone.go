@@ -2,6 +2,7 @@ package ui
 
 import (
 	"cmp"
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -18,8 +19,8 @@ type serviceBody struct {
 	Period  period
 	Periods []choice
 	All     string // the page of all services
-	Traces  string
-	Errors  string
+	// Traces are those that begin in the service, TakesPart those that have any span of it, Errors its spans with an error.
+	Traces, TakesPart, Errors string
 	// Totals are of the period; Steps those with spans, newest first.
 	Totals numbers
 	Steps  []stepRow
@@ -32,6 +33,22 @@ type serviceBody struct {
 	// OperationsLink and MapLink are parts of the page that take longer.
 	OperationsLink, MapLink string
 	Completeness            span.Completeness
+}
+
+// takesPart chooses the traces that have a span of a service, whatever they begin with.
+func takesPart(service string) string { return "service.name=" + service }
+
+// sqlText is a text in SQL.
+func sqlText(text string) string { return "'" + strings.ReplaceAll(text, "'", "''") + "'" }
+
+// spansLink is a query for the newest spans of a period, which are looked for whatever their traces begin with.
+func spansLink(p period, condition string) string {
+	return sqlAddress(fmt.Sprintf(`SELECT start_time, name, duration_ns / 1e6 AS ms, status_code, trace_id, span_id
+FROM span_metadata
+WHERE %s
+  AND start_time >= TIMESTAMPTZ '%s' AND start_time < TIMESTAMPTZ '%s'
+ORDER BY start_time DESC
+LIMIT 100`, condition, p.From.UTC().Format(time.RFC3339), p.Until.UTC().Format(time.RFC3339)))
 }
 
 type stepRow struct {
@@ -64,7 +81,8 @@ func (u *UI) showService(w http.ResponseWriter, r *http.Request, p period, servi
 	link := p.query()
 	link.Set(wire.ParamService, service)
 	body.Traces = "/?" + link.Encode()
-	body.Errors = with("/", link, map[string]string{wire.ParamStatus: "error"})
+	body.TakesPart = with("/", p.query(), map[string]string{wire.ParamAttribute: takesPart(service)})
+	body.Errors = spansLink(p, "service_name = "+sqlText(service)+"\n  AND status_code = 2")
 	body.OperationsLink, body.MapLink = with("/services/operations", query, nil), "/services/map?"+link.Encode()
 	// Spans of up to eight days are counted one by one, longer periods by what is kept of each day.
 	step := p.stepFor(100, 15*time.Second, time.Minute, 5*time.Minute, 15*time.Minute, time.Hour, 2*time.Hour, day)
@@ -85,7 +103,7 @@ func (u *UI) showService(w http.ResponseWriter, r *http.Request, p period, servi
 			return err
 		}
 		body.Charts = chartsOf(p, step, counts)
-		body.Charts.Traces = "/?" + url.Values{wire.ParamService: {service}}.Encode()
+		body.Charts.Traces = "/?" + url.Values{wire.ParamAttribute: {takesPart(service)}}.Encode()
 		for _, c := range slices.Backward(counts) {
 			body.Steps = append(body.Steps, stepRow{numbersOf(c, clipped(p, c.Start, step)), c.Start})
 		}
@@ -159,10 +177,12 @@ type operationRow struct {
 	numbers
 	Name string
 	// total is the time that all its spans took, Share its part of that of all operations.
-	total       float64
-	Share       string
-	ShareOf     float64
-	Traces, Bad string
+	total float64
+	Share string
+	// Width is the share as the width of a bar, of 100.
+	Width string
+	// Traces are those that begin with it, Bad those of them with an error, Query is one for all its spans.
+	Traces, Bad, Query string
 }
 
 // showOperations is a part of the page of a service, which takes seconds if it has many spans in a long period.
@@ -206,6 +226,7 @@ func operationsOf(all []span.Statistics, p period, query url.Values) *operations
 			row.total = max(*s.AvgDuration, 0) * float64(s.SpanCount)
 		}
 		whole += row.total
+		row.Query = spansLink(p, "service_name = "+sqlText(s.ServiceName)+" AND name = "+sqlText(s.Name))
 		if s.Name != "" {
 			link := p.query()
 			link.Set(wire.ParamService, s.ServiceName)
@@ -219,7 +240,7 @@ func operationsOf(all []span.Statistics, p period, query url.Values) *operations
 		row := &body.Rows[i]
 		row.Share = shareText(row.total, whole)
 		if whole > 0 {
-			row.ShareOf = row.total / whole
+			row.Width = pixels(100 * row.total / whole)
 		}
 	}
 	share := func(r *operationRow) float64 { return float64(r.Errors) / float64(max(r.Spans, 1)) }

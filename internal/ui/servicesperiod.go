@@ -1,6 +1,7 @@
 package ui
 
 import (
+	"maps"
 	"net/url"
 	"strconv"
 	"strings"
@@ -11,9 +12,7 @@ import (
 )
 
 const (
-	// sincePeriod is how long before now a period begins; "7d" are seven days.
-	sincePeriod = "since"
-	day         = 24 * time.Hour
+	day = 24 * time.Hour
 	// periodUsual is the period if nobody says, periodMost the longest.
 	periodUsual = "24h"
 	periodMost  = 3660 * day
@@ -31,7 +30,7 @@ func readPeriod(query url.Values, now time.Time) (period, error) {
 	now = now.UTC()
 	from, until := query.Get(wire.ParamFrom), query.Get(wire.ParamUntil)
 	if from == "" && until == "" {
-		since := query.Get(sincePeriod)
+		since := query.Get(paramSince)
 		if since == "" {
 			since = periodUsual
 		}
@@ -70,7 +69,7 @@ func readSince(text string) (time.Duration, error) {
 		length = d
 	}
 	if length == 0 {
-		return 0, &span.InvalidError{What: sincePeriod, Value: text, Problem: "must be a time such as 15m, 24h or 7d, from a second to ten years"}
+		return 0, &span.InvalidError{What: paramSince, Value: text, Problem: "must be a time such as 15m, 24h or 7d, from a second to ten years"}
 	}
 	return length, nil
 }
@@ -80,7 +79,7 @@ func (p period) length() time.Duration { return p.Until.Sub(p.From) }
 // query is how the same period is asked for.
 func (p period) query() url.Values {
 	if p.Since != "" {
-		return url.Values{sincePeriod: {p.Since}}
+		return url.Values{paramSince: {p.Since}}
 	}
 	return url.Values{wire.ParamFrom: {p.From.Format(time.RFC3339Nano)}, wire.ParamUntil: {p.Until.Format(time.RFC3339Nano)}}
 }
@@ -125,7 +124,7 @@ type choice struct {
 // periodChoices are the usual periods. Everything else that the page was asked for stays.
 func periodChoices(path string, asked url.Values, current period) (all []choice) {
 	for _, since := range []string{"1h", "6h", "24h", "7d", "30d"} {
-		all = append(all, choice{Label: since, Link: with(path, asked, map[string]string{sincePeriod: since, wire.ParamFrom: "", wire.ParamUntil: ""}),
+		all = append(all, choice{Label: since, Link: with(path, asked, map[string]string{paramSince: since, wire.ParamFrom: "", wire.ParamUntil: ""}),
 			Current: current.Since == since})
 	}
 	return all
@@ -134,9 +133,7 @@ func periodChoices(path string, asked url.Values, current period) (all []choice)
 // with is a link to a page that is asked the same but for some parameters; "" takes one away.
 func with(path string, asked url.Values, change map[string]string) string {
 	query := url.Values{}
-	for name, values := range asked {
-		query[name] = values
-	}
+	maps.Copy(query, asked)
 	for name, value := range change {
 		if query.Del(name); value != "" {
 			query.Set(name, value)

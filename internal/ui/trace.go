@@ -72,7 +72,7 @@ func (u *UI) showTrace(w http.ResponseWriter, r *http.Request) error {
 	}
 	root := &tree.Rows[tree.Root]
 	body := traceBody{
-		ID: id, Name: cut(root.Span.Name, maxTitle), Service: root.Span.ServiceName, API: wire.Prefix + "/traces/" + url.PathEscape(id),
+		ID: id, Name: cut(root.Span.Name), Service: root.Span.ServiceName, API: wire.Prefix + "/traces/" + url.PathEscape(id),
 		Start: tree.Start, Duration: tree.Duration, Spans: int64(len(spans)), Errors: int64(tree.Errors), Services: servicesOf(spans),
 		Orphans: int64(tree.Orphans), Cycles: int64(tree.Cycles), RootMissing: !root.Span.IsRoot(), Usage: tree.Usage,
 		Young: time.Since(tree.Start.Add(tree.Duration)).Abs() < youngTrace, Completeness: complete,
@@ -92,17 +92,17 @@ func (u *UI) showTrace(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// maxTitle bounds the name in the head of the page, in characters.
-const maxTitle = 300
+// maxTraceText bounds names and messages in the page of a trace, in characters. The detail of a span has all of them.
+const maxTraceText = 300
 
-// cut shortens a text to so many characters.
-func cut(text string, most int) string {
-	if len(text) <= most {
+// cut shortens a text to maxTraceText.
+func cut(text string) string {
+	if len(text) <= maxTraceText {
 		return text
 	}
 	n := 0
 	for at := range text {
-		if n++; n > most {
+		if n++; n > maxTraceText {
 			return text[:at] + "…"
 		}
 	}

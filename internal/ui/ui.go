@@ -122,6 +122,7 @@ func (u *UI) routes() http.Handler {
 	mux.HandleFunc("GET /traces/{trace_id}/spans/{span_id}", u.wholePage(u.showSpan))
 	mux.HandleFunc("GET /services", u.page(u.showServices))
 	mux.HandleFunc("GET /services/operations", u.page(u.showOperations))
+	mux.HandleFunc("GET /services/sparks", u.page(u.showSparks))
 	mux.HandleFunc("GET /services/map", u.page(u.showMap))
 	mux.HandleFunc("GET /index", u.page(u.showIndex))
 	mux.HandleFunc("GET /index/status", u.page(u.showIndex))

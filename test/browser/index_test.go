@@ -7,6 +7,10 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/chromedp/cdproto/emulation"
+
+	"github.com/spanlake/spanlake/internal/app"
 )
 
 func TestIndexWhenAllIsWell(t *testing.T) {
@@ -43,6 +47,12 @@ func TestIndexWhenAllIsWell(t *testing.T) {
 	b.assertNoOverflow("the index")
 	b.picture("index-phone")
 
+	// As long as the server cannot be reached, it says that it is old.
+	eval[bool](b, "{ window.real = window.fetch; window.fetch = () => Promise.reject(new TypeError('Failed to fetch')); true }")
+	b.untilText("#gone", "The server does not answer")
+	eval[bool](b, "{ window.fetch = window.real; true }")
+	b.until("that to be over", "!document.querySelector('#gone')")
+
 	// It follows what happens by itself.
 	s.send(sent{service: "chat-api", trace: "4bf92f3577b34da6a3ce929d0e0e4737", id: "00f067aa0ba902b8", name: "another"})
 	b.untilText("#figures", "2 spans")
@@ -76,6 +86,7 @@ func TestRetryOfAFailedFile(t *testing.T) {
 	b.picture("index-failed-light")
 	b.dark(true)
 	b.picture("index-failed-dark")
+	b.dark(false)
 
 	// It fails again as long as nothing has changed.
 	b.click("#failed [data-retry]")
@@ -91,15 +102,31 @@ func TestRetryOfAFailedFile(t *testing.T) {
 	b.untilText("#files", name)
 }
 
+func TestIndexWhenSpansAreTakenInElsewhere(t *testing.T) {
+	s := serveAs(t, app.Backend, map[string]string{"internal-server": "127.0.0.1:1"})
+	b := s.open()
+	b.goTo("/index")
+	b.untilText("#verdict h1", "Something is wrong")
+	b.untilText("#verdict li", "The process that takes spans in, at 127.0.0.1:1, does not answer")
+	b.untilText("#figures", "taken in by the process at 127.0.0.1:1")
+
+	// Without modules everything is there as well, but for what changes.
+	b.run(emulation.SetScriptExecutionDisabled(true))
+	b.goTo("/index")
+	b.run(emulation.SetScriptExecutionDisabled(false))
+	b.untilText("#verdict h1", "Something is wrong")
+	b.untilText("#files", "No file is indexed yet")
+}
+
 func TestRetryTakesAKeyThatMayOperate(t *testing.T) {
-	s := serve(t, map[string]string{"read-api-keys": "a key that may read"})
+	s := serve(t, map[string]string{"read-api-keys": readKey})
 	if err := os.MkdirAll(s.lake, 0o750); err != nil {
 		t.Fatal(err)
 	}
 	putOld(t, filepath.Join(s.lake, "garbage.parquet"), []byte("this is no Parquet file, and will not become one"))
 	b := s.open()
 	b.goTo("/login?next=/index")
-	b.fill("input[name=key]", "a key that may read\r")
+	b.fill("input[name=key]", readKey+"\r")
 	b.untilText("#failed th.path", "garbage.parquet")
 	b.untilText("#failed .why", "not_parquet")
 	b.untilText("#failed .notice", "a key that may operate")

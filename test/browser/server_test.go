@@ -37,6 +37,12 @@ type server struct {
 // serve starts a server that is stopped when the test ends. flags are settings by the names of flags.
 func serve(t *testing.T, flags map[string]string) *server {
 	t.Helper()
+	return serveAs(t, app.Serve, flags)
+}
+
+// serveAs does the same for another role.
+func serveAs(t *testing.T, role app.Role, flags map[string]string) *server {
+	t.Helper()
 	folder := t.TempDir()
 	settings := map[string]string{
 		"lake": filepath.Join(folder, "spans"), "db": filepath.Join(folder, "index.duckdb"), "wal": filepath.Join(folder, "wal.db"),
@@ -52,7 +58,7 @@ func serve(t *testing.T, flags map[string]string) *server {
 	ctx, cancel := context.WithCancel(context.Background())
 	at, ended := make(chan app.Addresses, 1), make(chan error, 1)
 	go func() {
-		ended <- app.New(c, slog.New(slog.NewTextHandler(s.logs, nil))).Run(ctx, app.Serve, "test", func(a app.Addresses) { at <- a })
+		ended <- app.New(c, slog.New(slog.NewTextHandler(s.logs, nil))).Run(ctx, role, "test", func(a app.Addresses) { at <- a })
 	}()
 	select {
 	case a := <-at:

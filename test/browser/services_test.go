@@ -9,6 +9,8 @@ import (
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 	trace "go.opentelemetry.io/proto/otlp/trace/v1"
+
+	"github.com/spanlake/spanlake/internal/span"
 )
 
 func TestServices(t *testing.T) {
@@ -22,9 +24,7 @@ func TestServices(t *testing.T) {
 	if got := b.text("table.services thead [aria-sort=descending]"); !strings.HasPrefix(got, "Spans") {
 		t.Errorf("sorted by %q, not by spans", got)
 	}
-	if sparks := b.count("table.services .spark .all[d^=M]"); sparks != b.count("table.services tbody tr") {
-		t.Errorf("%d of %d services have a picture", sparks, b.count("table.services tbody tr"))
-	}
+	b.until("a picture of each service", "document.querySelectorAll('table.services .spark .all[d^=M]').length === document.querySelectorAll('table.services tbody tr').length")
 	b.until("a map of the services", "document.querySelectorAll('svg.map .node').length === document.querySelectorAll('table.services tbody tr').length")
 	b.until("lines between services", "document.querySelectorAll('svg.map .line').length > 0")
 	if lines, rows := b.count("svg.map .line"), b.count(".calls tbody tr"); lines != rows {
@@ -55,7 +55,7 @@ func TestOneService(t *testing.T) {
 	s := serve(t, nil)
 	s.sample(2000)
 	b := s.open()
-	b.resize(1280, 1000)
+	b.resize(1280, 1500)
 	services, err := s.client.Services(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -90,6 +90,7 @@ func TestOneService(t *testing.T) {
 	// A click on a chart leads to the traces of that point.
 	b.click("[data-chart=rate] svg")
 	b.until("the traces of a step", "location.pathname === '/' && location.search.includes('from=')")
+	b.until("a trace", "document.querySelector('main a[href^=\"/traces/\"]')")
 }
 
 func TestServicesOfHostileSpans(t *testing.T) {
@@ -119,6 +120,14 @@ func TestServicesOfHostileSpans(t *testing.T) {
 	b.goTo(eval[string](b, "[...document.querySelectorAll('table.services tbody th a')].find(a => a.textContent.trim() === "+quote(evil)+").getAttribute('href')"))
 	b.until("its name as text", "document.querySelector('h1').textContent.trim() === "+quote(evil))
 	b.until("its operations", "[...document.querySelectorAll('table.operations th[scope=row]')].some(e => e.textContent === "+quote(evil)+")")
+	// The query for its spans finds them, whatever quotes it has.
+	query := eval[string](b, "new URLSearchParams([...document.querySelectorAll('table.operations tr')].find(r => r.cells[0].textContent === "+quote(evil)+
+		").querySelector('a[href^=\"/sql\"]').search).get('q')")
+	found := 0
+	err := s.client.Select(t.Context(), query, span.FormText, func([]string) error { return nil }, func([]*string) error { found++; return nil })
+	if err != nil || found != 1 {
+		t.Errorf("the query for the spans finds %d, %v:\n%s", found, err, query)
+	}
 	b.until("charts that fit", "document.querySelectorAll('.chart svg').length === 3")
 	b.assertNoOverflow("a service")
 	b.goTo("/services?since=1h&service=" + "nobody%3Cb%3E")
@@ -170,3 +179,33 @@ func TestServicesInTheDarkAndOnAPhone(t *testing.T) {
 
 // focus puts the focus on an element, as a person does with the tab key.
 func focus(selector string) chromedp.Action { return chromedp.Focus(selector, chromedp.ByQuery) }
+
+func TestTicksOfCharts(t *testing.T) {
+	s := serve(t, nil)
+	b := s.open() // in Berlin
+	b.goTo("/services")
+	charts := "import(document.querySelector('script[src$=\"services.js\"]').src.replace('services.js', 'charts.js'))"
+	for call, want := range map[string]string{
+		"niceTicks(0)":                     "0 1",
+		"niceTicks(0.53)":                  "0 0.2 0.4 0.6000000000000001",
+		"niceTicks(1000)":                  "0 500 1000",
+		"niceTicks(NaN)":                   "0 1",
+		"durationTicks(16.6e9)":            "0 5000000000 10000000000 15000000000 20000000000",
+		"durationTicks(5 * 60e9)":          "0 120000000000 240000000000 360000000000",
+		"durationTicks(1e9 * 86400 * 400)": "0 10000000000000000 20000000000000000 30000000000000000 40000000000000000",
+	} {
+		if got := eval[string](b, charts+".then(m => m."+call+".join(' '))"); got != want {
+			t.Errorf("%s = %s, want %s", call, got, want)
+		}
+	}
+	for of, want := range map[string]string{
+		"Date.UTC(2026, 10, 29, 12, 3), Date.UTC(2026, 10, 29, 13, 3)": "13:15 13:30 13:45 14:00",
+		// On the 25th clocks were set back.
+		"Date.UTC(2026, 9, 24, 11), Date.UTC(2026, 9, 26, 10)": "Sun 25 12:00 Mon 26",
+		"Date.UTC(2026, 0, 1), Date.UTC(2026, 11, 31)":         "04-02 07-02 10-01 12-31",
+	} {
+		if got := eval[string](b, charts+".then(m => m.timeTicks("+of+", 4)).then(t => t.ticks.map(t.text).join(' '))"); got != want {
+			t.Errorf("ticks between %s are %s, want %s", of, got, want)
+		}
+	}
+}

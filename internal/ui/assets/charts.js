@@ -37,9 +37,10 @@ export function timeTicks(from, until, wanted) {
   const size = sizes.find((s) => (until - from) / s <= wanted);
   const ticks = [];
   if (size) {
-    const midnight = new Date(from);
-    midnight.setHours(0, 0, 0, 0);
-    for (let at = midnight.getTime(); at <= until; at += size) if (at >= from) ticks.push(at);
+    // From midnight on, by the clock of the reader: hours that are left out or come twice move no tick to another one.
+    const day = new Date(from);
+    const at = (n) => new Date(day.getFullYear(), day.getMonth(), day.getDate(), 0, 0, (n * size) / 1000).getTime();
+    for (let n = 0; at(n) <= until; n++) if (at(n) >= from && at(n) !== ticks.at(-1)) ticks.push(at(n));
     return { ticks, text: (at) => clockText(new Date(at), size < minute, until - from > 26 * hour) };
   }
   const every = Math.max(1, Math.ceil((until - from) / (24 * hour) / wanted));

@@ -60,6 +60,17 @@ async function later(place) {
   place.removeAttribute("aria-busy");
 }
 
+// sparks gets the small pictures of a table of services. It can be read without them.
+async function sparks(table) {
+  const cells = new Map([...table.querySelectorAll("[data-spark]")].map((cell) => [cell.dataset.spark, cell]));
+  try {
+    for (const one of await part(table.dataset.sparks)) cells.get(one.dataset?.of)?.replaceChildren(...one.children);
+  } catch (err) {
+    const notice = h("p", { class: "notice warn", role: "alert" }, `There are no pictures of the services: ${err.message}`);
+    table.closest(".card").append(notice);
+  }
+}
+
 // brighten dims what is not about the service under the mouse or the focus.
 function brighten(map) {
   const lines = [...map.querySelectorAll(".line")];
@@ -83,4 +94,5 @@ function brighten(map) {
 
 charts();
 for (const map of document.querySelectorAll("svg.map")) brighten(map);
+for (const table of document.querySelectorAll("[data-sparks]")) sparks(table);
 for (const place of document.querySelectorAll("[data-later]")) later(place);
