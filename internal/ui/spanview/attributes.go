@@ -119,6 +119,8 @@ type Group struct {
 	// Name is "" for keys without a dot.
 	Name string
 	Rows []Row
+	// Above are those that the page has shown already as what they mean.
+	Above []Row
 }
 
 // Row is an attribute.
@@ -128,8 +130,6 @@ type Row struct {
 	Body        Body
 	// Find leads to the traces that have the same value, "" if that cannot be asked.
 	Find string
-	// Above: the page has shown it already as what it means.
-	Above bool
 }
 
 // Words are the key in pieces between which a line may break.
@@ -173,11 +173,16 @@ func (m *maker) groups(a *attributes, dropped uint32) Attributes {
 	m.rows -= len(order)
 	for _, p := range order {
 		row, name := m.row(&a.all[p.at])
+		above := m.shown[a.all[p.at].key]
 		if n := len(shown.Groups); n == 0 || shown.Groups[n-1].Name != name {
 			shown.Groups = append(shown.Groups, Group{Name: name})
 		}
 		last := &shown.Groups[len(shown.Groups)-1]
-		last.Rows = append(last.Rows, row)
+		if above {
+			last.Above = append(last.Above, row)
+		} else {
+			last.Rows = append(last.Rows, row)
+		}
 	}
 	return shown
 }
@@ -210,9 +215,9 @@ func isDigits(text string) bool {
 }
 
 func (m *maker) row(a *attribute) (row Row, namespace string) {
-	row = Row{Key: cut(a.key, maxKey), Find: find(a), Above: m.shown[a.key]}
+	row = Row{Key: cut(a.key, maxKey), Find: find(a)}
 	v := a.value()
-	if row.Above && (v.isContainer() || strings.HasPrefix(v.text, "[") || strings.HasPrefix(v.text, "{")) {
+	if m.shown[a.key] && (v.isContainer() || strings.HasPrefix(v.text, "[") || strings.HasPrefix(v.text, "{")) {
 		// A tree of it is in the page already.
 		row.Body, row.Find = Body{Type: v.typeName(), Text: m.fold(v.asText(a.raw))}, ""
 	} else {

@@ -194,10 +194,22 @@ func (m *maker) tool() *Tool {
 		results = append(results, "output.value", "traceloop.entity.output")
 	}
 	t.Arguments, t.Result = m.take(arguments...), m.take(results...)
+	m.repeats(arguments)
+	m.repeats(results)
 	if !isTool && t.Name == "" && t.Arguments == nil && t.Result == nil {
 		return nil
 	}
 	return t
+}
+
+// repeats are attributes that say what the first of them says, which is shown: clients write for several conventions at once.
+func (m *maker) repeats(keys []string) {
+	first := m.attributes.get(keys...)
+	for _, key := range keys {
+		if v := m.attributes.get(key); v != nil && v.kind == kindString && v.text == first.text {
+			m.shown[key] = true
+		}
+	}
 }
 
 // take is the first of some attributes as a body, which need not be shown a second time.

@@ -11,6 +11,21 @@ type Talk struct {
 	Body *Body
 }
 
+// says tells whether a value is the messages in another form, or a text that one of them has.
+func (t *Talk) says(v *value) bool {
+	if messageList(opened(v)) != nil {
+		return true
+	}
+	for _, said := range t.Messages {
+		for _, part := range said.Parts {
+			if b := part.Body; b != nil && (b.Inline != "" && b.Inline == v.text || b.Text != nil && b.Text.All == v.text) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // IsEmpty tells whether nothing was said.
 func (t *Talk) IsEmpty() bool { return len(t.Messages) == 0 && t.Body == nil }
 
@@ -162,7 +177,9 @@ func (m *maker) fallback(t *Talk, role string, keys []string) {
 			continue
 		}
 		if !t.IsEmpty() {
-			continue // the messages say it, and this often says it once more
+			// It often says once more what the messages say.
+			m.shown[key] = t.says(v)
+			continue
 		}
 		m.shown[key] = true
 		if t.Messages, t.More = m.messages(v, role); t.Messages == nil {

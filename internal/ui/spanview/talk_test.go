@@ -205,8 +205,9 @@ func TestModels(t *testing.T) {
 func TestToolsAndDocuments(t *testing.T) {
 	v := Of(spanOf(t, map[string]any{
 		"openinference.span.kind": "TOOL", "tool.name": "search", "tool.description": "finds", "tool.parameters": `{"query":"parcel"}`, "output.value": "found",
+		"input.value": `{"query":"parcel"}`,
 	}), nil)
-	if v.Tool == nil || v.Tool.Name != "search" || bodyText(v.Tool.Arguments) != `{"query": "parcel"}` || bodyText(v.Tool.Result) != "found" || !v.Output.IsEmpty() {
+	if v.Tool == nil || !v.Input.IsEmpty() || v.Tool.Name != "search" || bodyText(v.Tool.Arguments) != `{"query": "parcel"}` || bodyText(v.Tool.Result) != "found" || !v.Output.IsEmpty() {
 		t.Errorf("the tool is %+v, the output %q", v.Tool, talkText(v.Output))
 	}
 	v = Of(spanOf(t, map[string]any{
@@ -218,11 +219,25 @@ func TestToolsAndDocuments(t *testing.T) {
 		bodyText(v.Documents[0].Metadata) != `{"page": 3}` || bodyText(v.Documents[1].Content) != "second" {
 		t.Errorf("the documents are %+v", v.Documents)
 	}
+	for _, g := range v.Attributes.Groups {
+		if len(g.Rows) != 0 || len(g.Above) == 0 {
+			t.Errorf("of %s %d attributes are shown once more, %d folded", g.Name, len(g.Rows), len(g.Above))
+		}
+	}
 	if len(v.Offered) != 1 || v.Offered[0].Name != "find" || v.Offered[0].Description != "finds things" {
 		t.Errorf("the tools offered are %+v", v.Offered)
 	}
 	v = Of(spanOf(t, map[string]any{"gen_ai.tool.definitions": `[{"type":"function","name":"a"},"b",null]`, "gen_ai.retrieval.documents": `[{"id":"x","score":1}]`}), nil)
 	if len(v.Offered) != 3 || v.Offered[0].Name != "a" || len(v.Documents) != 1 || v.Documents[0].ID != "x" {
 		t.Errorf("the tools offered are %+v, the documents %+v", v.Offered, v.Documents)
+	}
+	v = Of(spanOf(t, map[string]any{
+		"llm.output_messages.0.message.role": "assistant", "llm.output_messages.0.message.content": "On its way.", "output.value": "On its way.", "input.value": "x",
+		"llm.input_messages.0.message.role": "user", "llm.input_messages.0.message.content": "y",
+	}), nil)
+	for _, g := range v.Attributes.Groups {
+		if want := map[string]int{"llm": 4, "output": 1, "input": 0}[g.Name]; len(g.Above) != want {
+			t.Errorf("of %s %d attributes are folded, want %d", g.Name, len(g.Above), want)
+		}
 	}
 }
