@@ -97,6 +97,8 @@ func (d *demoCommand) settings(ctx context.Context, folder string) (config.Confi
 		"lake": filepath.Join(folder, "spans"), "db": filepath.Join(folder, "index.duckdb"), "wal": filepath.Join(folder, "wal.db"),
 		"keys-file": filepath.Join(folder, "keys.json"), "memory": "384MB", "internal-listen": "off", "internal-server": "off",
 		"max-request-size": "32MiB", // as much as this memory allows
+		// It may run for days, and on a small disk for temporary files.
+		"retain-bytes": "1GB", "min-free-disk": "32MB",
 		// What is lost when the power fails is no loss here.
 		"wal-sync": "normal",
 		// Files come often enough for somebody who watches the index for a minute.
@@ -116,7 +118,7 @@ func (d *demoCommand) freePort(ctx context.Context, what string, port int) strin
 	address := fmt.Sprintf("127.0.0.1:%d", port)
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
 	if errors.Is(err, syscall.EADDRINUSE) {
-		d.stderr.printf("Port %d is taken by another program, so %s are on another one.\n", port, what)
+		d.stderr.printf("Port %d is taken by another program: a free one is used for %s.\n", port, what)
 		return "127.0.0.1:0"
 	}
 	if err == nil {

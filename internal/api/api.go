@@ -15,8 +15,8 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
-	"github.com/spanlake/spanlake/internal/apikey"
 	"github.com/spanlake/spanlake/internal/api/wire"
+	"github.com/spanlake/spanlake/internal/apikey"
 	"github.com/spanlake/spanlake/internal/session"
 	"github.com/spanlake/spanlake/internal/span"
 )

@@ -28,7 +28,7 @@ func (r *run) agent(parent *op) (answer string, f *failure) {
 		"gen_ai.conversation.id", r.id, "openinference.span.kind", "AGENT", "input.value", r.User)
 	r.spend(2*time.Millisecond, 0.4)
 	m := r.largeModel()
-	messages := []said{r.question()}
+	messages := r.questions()
 	answer = r.Answer
 	for i := range r.Tools {
 		call := said{role: "assistant", call: &r.Tools[i], callID: "call_" + r.hex()[:12]}

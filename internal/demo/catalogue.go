@@ -33,6 +33,16 @@ type conversation struct {
 	Intent, User, Answer string
 	Tools                []toolUse
 	Documents            []document
+	// Before is what was said earlier.
+	Before []stateMessage `json:"-"`
+}
+
+// before is the same for a model.
+func (c *conversation) before() (all []said) {
+	for _, m := range c.Before {
+		all = append(all, said{role: m.Role, text: m.Content})
+	}
+	return all
 }
 
 type toolUse struct {
@@ -85,13 +95,23 @@ func (t *trace) draw() (domain, conversation) {
 	amount := strconv.FormatFloat(float64(1500+t.rng.IntN(28_000))/100, 'f', 2, 64)
 	name := pick(t, "Maya", "Jonas", "Aisha", "Luca", "Ingrid", "Tomás", "Priya", "Elena", "Kofi", "Sofia", "Daniel", "Yuki", "Zoë", "Björn", "Fatima", "Owen")
 	city := pick(t, "Zürich", "Lisbon", "Kraków", "Leeds", "Hamburg", "Lyon", "Bologna", "Gothenburg", "Antwerp", "Málaga")
-	filled := strings.NewReplacer(
+	texts := strings.NewReplacer(
 		"{order}", "NW-"+strconv.Itoa(40_000+t.rng.IntN(60_000)), "{number}", strconv.Itoa(10_000+t.rng.IntN(90_000)), "{amount}", amount,
 		"{name}", name, "{city}", city, "{email}", strings.ToLower(name)+"@example.com",
-	).Replace(string(pick(t, d.Conversations...)))
-	var c conversation
-	if err := json.Unmarshal([]byte(filled), &c); err != nil {
-		panic(err) // newCatalogue has read it, and what is filled in needs no escapes
+	)
+	fill := func(text json.RawMessage) (c conversation) {
+		if err := json.Unmarshal([]byte(texts.Replace(string(text))), &c); err != nil {
+			panic(err) // newCatalogue has read it, and what is filled in needs no escapes
+		}
+		return c
+	}
+	at := t.rng.IntN(len(d.Conversations))
+	c := fill(d.Conversations[at])
+	if t.chance(0.4) {
+		for i := range 1 + t.rng.IntN(2) {
+			earlier := fill(d.Conversations[(at+i+1)%len(d.Conversations)])
+			c.Before = append(c.Before, stateMessage{"user", earlier.User}, stateMessage{"assistant", earlier.Answer})
+		}
 	}
 	return d, c
 }

@@ -81,7 +81,7 @@ func TestTracesAreSound(t *testing.T) {
 	if failed < total/200 || failed > total/5 {
 		t.Errorf("%d of %d spans failed", failed, total)
 	}
-	for _, name := range []string{"GET /healthz", "POST /api/messages", "process usage.recorded", "Document Indexing Workflow", "invoke_agent support",
+	for _, name := range []string{"GET /healthz", "POST /api/chat", "POST /api/support/messages", "process usage.recorded", "Document Indexing Workflow", "invoke_agent support",
 		"execute_tool issue_refund", "retrieve handbook", "chat claude-sonnet-4-5", "ReviewAnswerNode", "INSERT refunds"} {
 		if !names[name] {
 			t.Errorf("no span is named %q", name)
@@ -241,6 +241,12 @@ func TestLive(t *testing.T) {
 	}
 	if !begun[running[0].TraceID] {
 		t.Error("what was under way is lost")
+	}
+	asleep := testNow.Add(8 * time.Hour)
+	for _, s := range live.Until(asleep) {
+		if s.StartTime.After(testNow.Add(6*time.Minute)) && s.StartTime.Before(asleep.Add(-time.Second)) {
+			t.Fatalf("%s began %s, while the machine slept", s.Name, s.StartTime)
+		}
 	}
 	if perSecond := float64(len(begun)) / 300; perSecond < 1.5 || perSecond > 5 {
 		t.Errorf("%.1f traces a second", perSecond)

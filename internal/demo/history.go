@@ -25,8 +25,12 @@ type History struct {
 	running []span.Span
 }
 
-// tracesPerFile keeps the spans of a file within some ten megabytes.
-const tracesPerFile = 600
+const (
+	// tracesPerFile keeps the spans of a file within some ten megabytes.
+	tracesPerFile = 600
+	// firstTraces are in the file for which the pages wait.
+	firstTraces = 200
+)
 
 // NewHistory plans the history of the last day for the lake in the folder root.
 func NewHistory(root string, seed uint64, now time.Time) (*History, error) {
@@ -55,7 +59,11 @@ func (t *Traffic) wait(perSecond float64) time.Duration {
 
 // Next writes the newest file that is not written yet, and tells whether there are more.
 func (h *History) Next() (more bool, err error) {
-	from := max(0, len(h.begins)-tracesPerFile)
+	most := tracesPerFile
+	if h.files == 0 {
+		most = firstTraces
+	}
+	from := max(0, len(h.begins)-most)
 	h.traffic.published = nil // files are written from the newest on, and links lead back
 	var spans []span.Span
 	for _, at := range h.begins[from:] {

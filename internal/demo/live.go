@@ -35,8 +35,14 @@ func NewLive(seed uint64, now time.Time, running []span.Span) (*Live, error) {
 	return l, nil
 }
 
+// longestGap is how long nobody may ask until what would have begun meanwhile is left out.
+const longestGap = 10 * time.Second
+
 // Until has the spans that ended until then, and were not returned before.
 func (l *Live) Until(then time.Time) (ended []span.Span) {
+	if then.Sub(l.next) > longestGap {
+		l.next = then // the machine has slept, and nobody has traffic meanwhile
+	}
 	for !l.next.After(then) {
 		begun := l.traffic.Trace(l.next)
 		for i := range begun {

@@ -57,7 +57,11 @@ func (e *exchange) finish() string {
 	return "stop"
 }
 
-const maxAttempts = 3
+const (
+	maxAttempts = 3
+	// refused is the type of what is not tried again.
+	refused = "BadRequestError"
+)
 
 // chat calls a model, and again if it refuses for a moment.
 func (t *trace) chat(parent *op, e exchange) *failure {
@@ -66,7 +70,7 @@ func (t *trace) chat(parent *op, e exchange) *failure {
 		if attempt > 0 {
 			t.spend(time.Duration(attempt)*600*time.Millisecond, 0.2)
 		}
-		if f = t.attempt(parent, e, attempt); f == nil || f.kind == "BadRequestError" {
+		if f = t.attempt(parent, e, attempt); f == nil || f.kind == refused {
 			return f
 		}
 	}
@@ -97,6 +101,9 @@ func (t *trace) attempt(parent *op, e exchange, attempt int) *failure {
 			t.spend(4*time.Second, 0.2)
 		}
 		return o.end(o.throw(&f))
+	}
+	if t.chance(0.007) {
+		return o.end(o.throw(&failure{refused, "400: the prompt was refused by the content filter"}))
 	}
 	o.happen("first_token", "ms", t.at.Sub(o.span.StartTime).Milliseconds())
 	t.spend(time.Duration(t.mood.slowModel*float64(u.Output)*float64(11*time.Millisecond)), 0.2)

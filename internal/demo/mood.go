@@ -29,7 +29,7 @@ func (m *mood) usual() mood {
 
 const (
 	// Once the demo runs, something goes wrong for liveIncident in each liveCycle, for the first time after firstIncident.
-	firstIncident = 2 * time.Minute
+	firstIncident = 75 * time.Second
 	liveIncident  = 75 * time.Second
 	liveCycle     = 7 * time.Minute
 )
@@ -58,18 +58,23 @@ func moodAt(since time.Duration) mood {
 
 const (
 	// pace is how many traces a second begin while the demo runs, when there is neither much nor little to do.
-	pace = 2.2
+	pace = 1.8
 	// day is how far back the history goes, and soon how long before now it begins to come near the pace of the live traffic.
 	day  = 24 * time.Hour
-	soon = 25 * time.Minute
-	// early is the share of the pace at the beginning of the history: a whole day at full pace would be millions of spans.
-	early = 0.02
+	soon = 4 * time.Minute
+	// early is the share of the pace in the history before: a whole day at full pace would be more than a million spans.
+	early = 0.06
+	// awake is the least of the pace live, so that there is something to see at night as well.
+	awake = 0.8
 )
 
 // rate is how many traces a second begin at a time: less at night than in the afternoon, and in the history less than live.
 func rate(at, now time.Time) float64 {
 	hour := float64(at.Hour()) + float64(at.Minute())/60
-	shape := 1 + 0.45*math.Cos((hour-14.5)/24*2*math.Pi) + 0.12*math.Cos((hour-10.5)/12*2*math.Pi)
+	shape := 1 + 0.65*math.Cos((hour-14.5)/24*2*math.Pi) + 0.15*math.Cos((hour-10.5)/12*2*math.Pi)
+	if !at.Before(now) {
+		shape = max(shape, awake)
+	}
 	// Waves of a few minutes, so that no two look alike.
 	minutes := float64(at.Unix()) / 60
 	shape *= 1 + 0.18*math.Sin(minutes/3.7) + 0.1*math.Sin(minutes/1.3)

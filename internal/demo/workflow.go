@@ -3,6 +3,7 @@ package demo
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -13,7 +14,7 @@ import (
 // conversation is what most traces are: somebody asks, an assistant answers.
 func (t *trace) conversation() {
 	d, c := t.draw()
-	front := t.server(nil, "web-frontend", scopeNode, "POST", "/api/messages")
+	front := t.server(nil, "web-frontend", scopeNode, "POST", strings.Replace(d.Route, "/v1/", "/api/", 1))
 	t.spend(2*time.Millisecond, 0.5)
 	f := t.ask(front, "chat-api", scopeFastAPI, "POST", d.Route, func(api *op) *failure {
 		api.set("app.assistant", d.Name, "app.intent", c.Intent)
@@ -24,7 +25,7 @@ func (t *trace) conversation() {
 		var f *failure
 		if d.Workflow == "" && len(c.Tools) == 0 {
 			f = t.chat(api, exchange{style: d.Style, system: d.System, conversation: id, model: t.largeModel(),
-				messages: []said{{role: "user", text: c.User}}, answer: said{role: "assistant", text: c.Answer}})
+				messages: append(c.before(), said{role: "user", text: c.User}), answer: said{role: "assistant", text: c.Answer}})
 		} else {
 			f = t.workflow(api, d, c, id)
 		}
@@ -102,7 +103,7 @@ func (t *trace) workflow(parent *op, d domain, c conversation, id string) *failu
 		name = "Coding Workflow"
 	}
 	r := &run{trace: t, domain: d, conversation: c, id: id, store: t.hex()}
-	r.state = state{Messages: []stateMessage{{"user", c.User}}, Documents: []stateDocument{}, ToolResults: []json.RawMessage{}}
+	r.state = state{Messages: append(slices.Clone(c.Before), stateMessage{"user", c.User}), Documents: []stateDocument{}, ToolResults: []json.RawMessage{}}
 	r.workflow = t.begin(parent, "agent-orchestrator", scopeJunjo, span.KindInternal, name)
 	t.spend(1500*time.Microsecond, 0.4)
 	steps := []func() *failure{r.classify}
@@ -220,18 +221,19 @@ func (r *run) context() string {
 	return all.String()
 }
 
-// question is what a model is asked at first.
-func (r *run) question() said {
-	if len(r.Documents) == 0 {
-		return said{role: "user", text: r.User}
+// questions are what a model is asked at first.
+func (r *run) questions() []said {
+	text := r.User
+	if len(r.Documents) > 0 {
+		text = "Documents:\n" + r.context() + "\nQuestion: " + r.User
 	}
-	return said{role: "user", text: "Documents:\n" + r.context() + "\nQuestion: " + r.User}
+	return append(r.before(), said{role: "user", text: text})
 }
 
 // draft has a model write the answer.
 func (r *run) draft() *failure {
 	return r.node("DraftAnswerNode", func(o *op) *failure {
-		if f := r.chat(o, r.exchange(r.largeModel(), r.System, said{role: "assistant", text: r.Answer}, r.question())); f != nil {
+		if f := r.chat(o, r.exchange(r.largeModel(), r.System, said{role: "assistant", text: r.Answer}, r.questions()...)); f != nil {
 			return f
 		}
 		r.answer(o, r.Answer)

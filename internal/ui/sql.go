@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strconv"
 	"time"
 
 	"github.com/spanlake/spanlake/internal/api/wire"
@@ -24,13 +25,17 @@ type sqlBody struct {
 
 // sqlLimits are those of the API.
 type sqlLimits struct {
-	Rows  int64         `json:"rows"`
-	Bytes int64         `json:"bytes"`
-	Time  time.Duration `json:"-"`
+	Rows  int64  `json:"rows"`
+	Bytes int64  `json:"bytes"`
+	Time  string `json:"-"`
 	// AtOnce is how many queries the server runs at once.
 	AtOnce int64 `json:"-"`
 	// Shown is how many rows are put on the page at a time.
 	Shown int64 `json:"shown"`
+}
+
+func inMinutes(d time.Duration) string {
+	return strconv.FormatFloat(d.Minutes(), 'f', -1, 64) + " minutes"
 }
 
 // rowsShown is as many rows as a browser lays out at once without a pause that is felt.
@@ -42,7 +47,7 @@ func (e SQLExample) Address() string { return sqlAddress(e.Query) }
 func sqlAddress(query string) string { return "/sql?" + url.Values{"q": {query}}.Encode() }
 
 func (u *UI) showSQL(w http.ResponseWriter, r *http.Request) error {
-	body := sqlBody{Examples: SQLExamples(), Limits: sqlLimits{Rows: wire.SQLMaxRows, Bytes: wire.SQLMaxBytes, Time: wire.SQLTime,
+	body := sqlBody{Examples: SQLExamples(), Limits: sqlLimits{Rows: wire.SQLMaxRows, Bytes: wire.SQLMaxBytes, Time: inMinutes(wire.SQLTime),
 		AtOnce: wire.SQLAtOnce, Shown: rowsShown}}
 	body.Query = body.Examples[0].Query
 	if r.URL.Query().Has("q") {

@@ -72,7 +72,7 @@ func (u *UI) showTrace(w http.ResponseWriter, r *http.Request) error {
 	}
 	root := &tree.Rows[tree.Root]
 	body := traceBody{
-		ID: id, Name: cut(root.Span.Name, maxTitle), Service: root.Span.ServiceName, API: wire.Prefix + "/traces/" + url.PathEscape(id),
+		ID: id, Name: cut(root.Span.Name), Service: root.Span.ServiceName, API: wire.Prefix + "/traces/" + url.PathEscape(id),
 		Start: tree.Start, Duration: tree.Duration, Spans: int64(len(spans)), Errors: int64(tree.Errors), Services: servicesOf(spans),
 		Orphans: int64(tree.Orphans), Cycles: int64(tree.Cycles), RootMissing: !root.Span.IsRoot(), Usage: tree.Usage,
 		Young: time.Since(tree.Start.Add(tree.Duration)).Abs() < youngTrace, Completeness: complete,
@@ -84,25 +84,25 @@ func (u *UI) showTrace(w http.ResponseWriter, r *http.Request) error {
 		body.Depth = max(body.Depth, int64(tree.Rows[i].Depth)+1)
 	}
 	u.show(w, r, view{
-		Page: "trace", Title: cmp.Or(body.Name, "Trace "+id), Body: body, Styles: []string{"trace.css", "trace-panel.css"},
+		Page: "trace", Title: cmp.Or(body.Name, "Trace "+id), Body: body, Styles: []string{"trace.css", "trace-panel.css", "span.css"},
 		// All modules are named, so that the browser need not read one to learn of the next.
 		Scripts: []string{"trace.js", "trace-model.js", "trace-rows.js", "trace-time.js", "trace-minimap.js", "trace-search.js", "trace-detail.js",
-			"trace-keys.js", "trace-young.js"},
+			"trace-keys.js", "trace-young.js", "span.js"},
 	})
 	return nil
 }
 
-// maxTitle bounds the name in the head of the page, in characters.
-const maxTitle = 300
+// maxTraceText bounds names and messages in the page of a trace, in characters. The detail of a span has all of them.
+const maxTraceText = 300
 
-// cut shortens a text to so many characters.
-func cut(text string, most int) string {
-	if len(text) <= most {
+// cut shortens a text to maxTraceText.
+func cut(text string) string {
+	if len(text) <= maxTraceText {
 		return text
 	}
 	n := 0
 	for at := range text {
-		if n++; n > most {
+		if n++; n > maxTraceText {
 			return text[:at] + "…"
 		}
 	}

@@ -46,7 +46,7 @@ func TestWaterfall(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := `{"trace":"t","start":1795953600005,"duration":100,"critical":100,` +
+	want := `{"trace":"t","duration":100,` +
 		`"names":["\u003c/script\u003e\u003cscript\u003e","` + strings.Repeat("é", 300) + `…","n"],"services":["a","b"],"models":["","m"],` +
 		`"id":["r","c","d"],"parent":[-1,0,0],"below":[2,0,0],"name":[0,1,2],"service":[0,1,0],"kind":[2,0,0],"status":[0,2,0],"marks":[0,0,0],` +
 		`"from":[0,10,50],"length":[100,30,-5],"messages":{"1":"broken"},"parts":{"0":[40,100,0,10],"1":[10,40]},"tokens":{"1":[3,0,1,1]}}`

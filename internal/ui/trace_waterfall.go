@@ -6,20 +6,13 @@ import (
 	"github.com/spanlake/spanlake/internal/ui/tracetree"
 )
 
-// maxWaterfallText bounds names and messages in the waterfall, in characters. The detail of a span has all of them.
-const maxWaterfallText = 300
-
-// waterfall are the rows of a trace as columns, which is a third of the bytes of objects and faster to read. Texts that repeat are in tables.
+// waterfall are the rows of a trace as columns: less to send and to read than an object for each row. Texts that repeat are in tables.
 //
 // Times are nanoseconds after the start of the trace. Numbers of JavaScript are exact up to 2^53: a trace that takes longer than 104 days is drawn
 // to the microsecond.
 type waterfall struct {
-	Trace string `json:"trace"`
-	// Start is in milliseconds since 1970.
-	Start    int64         `json:"start"`
+	Trace    string        `json:"trace"`
 	Duration time.Duration `json:"duration"`
-	// Critical is how long the critical path is.
-	Critical time.Duration `json:"critical"`
 	Names    []string      `json:"names"`
 	Services []string      `json:"services"`
 	Models   []string      `json:"models"`
@@ -67,7 +60,7 @@ func newWaterfall(id string, tree *tracetree.Tree) *waterfall {
 	var names, services, models table
 	n := len(tree.Rows)
 	w := &waterfall{
-		Trace: id, Start: tree.Start.UnixMilli(), Duration: tree.Duration,
+		Trace: id, Duration: tree.Duration,
 		ID: make([]string, n), Parent: make([]int, n), Below: make([]int, n), Name: make([]int, n), Service: make([]int, n), Kind: make([]int, n),
 		Status: make([]int, n), Marks: make([]int, n), From: make([]time.Duration, n), Length: make([]time.Duration, n),
 		Messages: make(map[int]string), Parts: make(map[int][]time.Duration), Tokens: make(map[int][4]int64),
@@ -76,18 +69,17 @@ func newWaterfall(id string, tree *tracetree.Tree) *waterfall {
 	for i := range tree.Rows {
 		r := &tree.Rows[i]
 		w.ID[i], w.Parent[i], w.Below[i] = r.Span.SpanID, r.Parent, r.Below
-		w.Name[i], w.Service[i] = names.number(cut(r.Span.Name, maxWaterfallText)), services.number(r.Span.ServiceName)
+		w.Name[i], w.Service[i] = names.number(cut(r.Span.Name)), services.number(r.Span.ServiceName)
 		w.Kind[i], w.Status[i], w.Marks[i] = int(r.Span.Kind), int(r.Span.StatusCode), int(r.Marks)
 		w.From[i], w.Length[i] = r.From, r.Span.Duration()
 		if r.Span.StatusMessage != "" {
-			w.Messages[i] = cut(r.Span.StatusMessage, maxWaterfallText)
+			w.Messages[i] = cut(r.Span.StatusMessage)
 		}
 		for _, part := range r.Critical {
 			w.Parts[i] = append(w.Parts[i], part.From, part.Until)
-			w.Critical += part.Until - part.From
 		}
 		if r.Usage != nil {
-			w.Tokens[i] = tokensOf(r.Usage, models.number(cut(r.Usage.Model, maxWaterfallText)))
+			w.Tokens[i] = tokensOf(r.Usage, models.number(cut(r.Usage.Model)))
 		}
 	}
 	w.Names, w.Services, w.Models = names.texts, services.texts, models.texts

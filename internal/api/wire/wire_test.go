@@ -1,6 +1,8 @@
 package wire_test
 
 import (
+	"reflect"
+	"strconv"
 	"testing"
 	"time"
 
@@ -26,6 +28,17 @@ func TestTextOfProblems(t *testing.T) {
 	} {
 		if got := p.Text(); got != want {
 			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
+
+// What a query may take by default is told by constants, and to readers of the API by the tags of the request.
+func TestLimitsOfQueriesAreThoseOfTheirTags(t *testing.T) {
+	request := reflect.TypeFor[wire.SQLRequest]()
+	for name, want := range map[string]int64{"MaxRows": wire.SQLMaxRows, "MaxBytes": wire.SQLMaxBytes} {
+		field, _ := request.FieldByName(name)
+		if got := field.Tag.Get("default"); got != strconv.FormatInt(want, 10) {
+			t.Errorf("the default of %s is %s, want %d", name, got, want)
 		}
 	}
 }

@@ -5,7 +5,6 @@ import { Result } from "./sqlresult.js";
 
 const limits = data("limits");
 const editor = document.getElementById("sql-query");
-const runButton = document.getElementById("sql-run");
 const cancelButton = document.getElementById("sql-cancel");
 const linkButton = document.getElementById("sql-link");
 const ticker = document.getElementById("sql-ticker");
@@ -14,6 +13,9 @@ const place = document.getElementById("sql-result");
 
 // running is the query that runs: its abort, and when it began.
 let running = null;
+
+// longestAddress is what servers and proxies take; a longer query has no link.
+const longestAddress = 16_000;
 
 const address = (query) => `/sql?${new URLSearchParams({ q: query })}`;
 
@@ -40,7 +42,8 @@ async function run() {
   running?.abort.abort();
   const mine = { abort: new AbortController(), began: performance.now(), result: new Result(limits.shown) };
   running = mine;
-  if (location.pathname + location.search !== address(query)) history.pushState(null, "", address(query));
+  const here = address(query);
+  if (location.pathname + location.search !== here && here.length <= longestAddress) history.pushState(null, "", here);
   markExample();
   began(mine);
   try {
@@ -77,7 +80,6 @@ function take(result, line) {
 
 function began(mine) {
   cancelButton.hidden = false;
-  linkButton.hidden = false;
   place.setAttribute("aria-busy", "true");
   place.replaceChildren();
   say("The query runs.");
@@ -197,4 +199,4 @@ window.addEventListener("popstate", () => {
 if (matchMedia("(max-width: 960px)").matches) document.querySelector(".sql-list").open = false;
 resize();
 markExample();
-runButton.disabled = false;
+linkButton.hidden = false;

@@ -68,13 +68,13 @@ export class Result {
     if (value === null) return h("td", { class: this.numbers[at] ? "null number" : "null" }, "NULL");
     const link = this.link(value, at, row);
     if (link) return h("td", { class: "short mono" }, h("a", { href: link }, value));
-    if (value.length <= longest) return h("td", { class: this.numbers[at] ? "number" : value.length < 40 && !value.includes("\n") ? "short" : null }, value);
+    if (value.length <= longest) return h("td", { class: this.numbers[at] ? "number" : width(value) }, value);
     const text = document.createTextNode(value.slice(0, longest) + "…");
     const button = h("button", { type: "button", onclick: () => {
       text.data = value;
       button.remove();
     } }, `+${count(value.length - longest)} characters`);
-    return h("td", {}, text, button);
+    return h("td", { class: "long" }, text, button);
   }
 
   // link is where a trace or a span is shown.
@@ -139,6 +139,12 @@ export class Result {
     h("a", { href: url, download: `spanlake-${stamp}.csv` }).click();
     setTimeout(() => URL.revokeObjectURL(url), 60_000);
   }
+}
+
+// width is the class of a cell that is as wide as its text can be read well.
+function width(value) {
+  if (value.length < 48 && !value.includes("\n")) return "short";
+  return value.length < 150 ? "medium" : "long";
 }
 
 // csv is RFC 4180, in pieces. NULL is nothing, and an empty text is "" so that it can be told from it.

@@ -93,6 +93,16 @@ export class Trace extends EventTarget {
     this.relist();
   }
 
+  // openLevels is how many levels are open, 0 if that differs between subtrees.
+  get openLevels() {
+    let level = this.levels;
+    for (let i = 0; i < this.count; i++) if (this.closed[i]) level = Math.min(level, this.depth[i] + 1);
+    for (let i = 0; i < this.count; i++) {
+      if (this.d.below[i] > 0 && this.closed[i] !== (this.depth[i] >= level - 1 ? 1 : 0) && this.place[i] >= 0) return 0;
+    }
+    return level;
+  }
+
   // activate makes a row the one that keys are for, and opens what hides it.
   activate(i) {
     let hidden = false;

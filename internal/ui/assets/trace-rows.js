@@ -178,7 +178,8 @@ export class Rows {
     bar.style.left = `${from}px`;
     bar.style.width = `${wide}px`;
     if (trace.critical) bar.append(...this.parts(i, x, from));
-    cell.append(bar, label(text, from, wide, width));
+    cell.append(bar);
+    label(text, from, wide, width, cell, bar);
     return cell;
   }
 
@@ -216,17 +217,18 @@ export class Rows {
   }
 }
 
-// label is the duration beside the bar, where there is room.
-function label(text, left, wide, width) {
+// label is the duration beside the bar where there is room, else in it.
+function label(text, left, wide, width, cell, bar) {
   const room = text.length * 7 + 8;
   const element = h("span", { class: "wf-label" }, text);
-  if (left + wide + room <= width) element.style.left = `${left + wide + 4}px`;
-  else if (left >= room) element.style.right = `${width - left + 4}px`;
+  const after = left + wide + room <= width, before = left >= room;
+  if (after) element.style.left = `${left + wide + 4}px`;
+  else if (before) element.style.right = `${width - left + 4}px`;
   else {
     element.classList.add("wf-inside");
-    element.style.right = `${Math.max(width - left - wide, 0) + 4}px`;
+    element.style.right = `${Math.max(left + wide - width, 0) + 4}px`;
   }
-  return element;
+  (after || before ? cell : bar).append(element);
 }
 
 // marked is a text in which what was searched for is marked.

@@ -13,6 +13,7 @@ import { young } from "./trace-young.js";
 const trace = new Trace(data("trace"));
 const scroll = document.getElementById("scroll"), body = document.getElementById("rows"), axisBox = document.getElementById("axis");
 const rows = new Rows(trace, scroll, body);
+let reading = false;
 
 // go makes a row the active one and shows it; an open panel follows.
 function go(i) {
@@ -48,6 +49,7 @@ function close() {
 
 // write puts into the address what is seen: the span, the search, and the part of time in nanoseconds.
 function write(how) {
+  if (reading) return;
   const words = new URLSearchParams();
   if (trace.selected >= 0) words.set("span", trace.d.id[trace.selected]);
   if (finder.field.value.trim()) words.set("q", finder.field.value.trim());
@@ -61,15 +63,17 @@ function write(how) {
   else history.replaceState(null, "", address);
 }
 
-// read does what the address says.
+// read does what the address says, and leaves that as it is.
 function read() {
   const words = new URLSearchParams(location.search);
   const from = Number(words.get("from")), until = Number(words.get("until"));
+  const i = trace.rowOf.get(words.get("span"));
+  reading = true;
   if (until > from) trace.see(from, until);
   else trace.see(0, trace.duration);
   finder.field.value = words.get("q") ?? "";
   finder.look();
-  const i = trace.rowOf.get(words.get("span"));
+  document.getElementById("lost").hidden = i !== undefined || !words.get("span");
   // Of spans with the same id the one that is selected stays.
   if (i !== undefined && trace.d.id[trace.selected] !== trace.d.id[i]) {
     trace.activate(i);
@@ -78,6 +82,7 @@ function read() {
   } else if (i === undefined) {
     trace.select(-1);
   }
+  reading = false;
 }
 
 const drawAxis = axis(trace, axisBox, body);
@@ -113,10 +118,15 @@ function tools() {
   const most = Math.min(trace.levels, 10);
   for (let n = 1; n <= most; n++) levels.add(new Option(n === trace.levels ? `all ${n}` : String(n), n));
   if (trace.levels > most) levels.add(new Option(`all ${trace.levels}`, trace.levels));
-  levels.value = trace.levels;
+  const some = new Option("some", 0);
+  some.hidden = true;
+  levels.add(some);
+  const say = () => { levels.value = trace.openLevels; };
+  say();
+  trace.on(["rows"], say);
   levels.parentElement.hidden = trace.levels < 2;
   levels.addEventListener("change", () => {
-    trace.open(Number(levels.value));
+    trace.open(Number(levels.value) || trace.levels);
     rows.show(trace.active);
   });
 }
@@ -146,9 +156,9 @@ function wheel(e) {
 tools();
 document.addEventListener("click", follow);
 scroll.addEventListener("wheel", wheel, { passive: false });
-resizable(document.getElementById("grip"), "spanlake_names", (width) => scroll.style.setProperty("--name", `${width}px`), (x) => {
+resizable(document.getElementById("grip"), "spanlake_names", (share) => scroll.style.setProperty("--name", `${share}%`), (x) => {
   const box = scroll.getBoundingClientRect();
-  return Math.min(Math.max(x - box.left, 100), box.width - 120);
+  return Math.min(Math.max(((x - box.left) / box.width) * 100, 15), 75);
 });
 keys(trace, rows, {
   moved, close, open: () => open(), step: (forward) => finder.step(forward), error: nextError, critical: toggleCritical,

@@ -16,10 +16,11 @@ type attributes struct {
 }
 
 type attribute struct {
-	key   string
-	value *value
+	key string
 	// raw is the JSON text of the value.
 	raw string
+	// read is the value once somebody has asked for it: most of a large span is never looked at.
+	read *value
 }
 
 var (
@@ -61,27 +62,34 @@ func readAttributes(text string) (*attributes, error) {
 }
 
 func (a *attributes) add(key, raw string) {
-	v := &value{kind: kindDeep, text: raw}
-	if raw != "" && raw[0] == '"' {
-		// Strings are the longest values, and need no parser of their own.
-		var text string
-		if json.Unmarshal([]byte(raw), &text) == nil {
-			v = &value{kind: kindString, text: text}
-		}
-	} else if parsed, err := parse(raw, maxEach); err == nil {
-		v = parsed
-	}
 	if _, ok := a.places[key]; !ok {
 		a.places[key] = len(a.all)
 	}
-	a.all = append(a.all, attribute{key, v, raw})
+	a.all = append(a.all, attribute{key: key, raw: raw})
+}
+
+func (a *attribute) value() *value {
+	if a.read != nil {
+		return a.read
+	}
+	a.read = &value{kind: kindDeep, text: a.raw}
+	if a.raw != "" && a.raw[0] == '"' {
+		// Strings are the longest values, and need no parser of their own.
+		var text string
+		if json.Unmarshal([]byte(a.raw), &text) == nil {
+			a.read = &value{kind: kindString, text: text}
+		}
+	} else if parsed, err := parse(a.raw, maxEach); err == nil {
+		a.read = parsed
+	}
+	return a.read
 }
 
 // get is the value of the first of some keys that there is.
 func (a *attributes) get(keys ...string) *value {
 	for _, key := range keys {
-		if i, ok := a.places[key]; ok && a.all[i].value.kind != kindNull {
-			return a.all[i].value
+		if i, ok := a.places[key]; ok && a.all[i].value().kind != kindNull {
+			return a.all[i].value()
 		}
 	}
 	return nil
@@ -124,6 +132,18 @@ type Row struct {
 	Above bool
 }
 
+// Words are the key in pieces between which a line may break.
+func (r Row) Words() (all []string) {
+	rest := r.Key
+	for {
+		i := strings.IndexAny(rest, "._/-")
+		if i < 0 {
+			return append(all, rest)
+		}
+		all, rest = append(all, rest[:i+1]), rest[i+1:]
+	}
+}
+
 const (
 	// maxRows bounds the attributes in a page.
 	maxRows = 600
@@ -136,19 +156,23 @@ const (
 // groups are the attributes by namespace.
 func (m *maker) groups(a *attributes, dropped uint32) Attributes {
 	shown := Attributes{Count: len(a.all), Dropped: dropped}
-	order := make([]int, len(a.all))
-	for i := range order {
-		order[i] = i
+	type place struct {
+		key string
+		at  int
 	}
-	slices.SortStableFunc(order, func(i, j int) int { return strings.Compare(sortKey(a.all[i].key), sortKey(a.all[j].key)) })
+	order := make([]place, len(a.all))
+	for i := range order {
+		order[i] = place{sortKey(a.all[i].key), i}
+	}
+	slices.SortStableFunc(order, func(a, b place) int { return strings.Compare(a.key, b.key) })
 	most := min(maxRows, m.rows)
 	if len(order) > most {
 		shown.More = len(order) - most
 		order = order[:most]
 	}
 	m.rows -= len(order)
-	for _, i := range order {
-		row, name := m.row(&a.all[i])
+	for _, p := range order {
+		row, name := m.row(&a.all[p.at])
 		if n := len(shown.Groups); n == 0 || shown.Groups[n-1].Name != name {
 			shown.Groups = append(shown.Groups, Group{Name: name})
 		}
@@ -187,11 +211,12 @@ func isDigits(text string) bool {
 
 func (m *maker) row(a *attribute) (row Row, namespace string) {
 	row = Row{Key: cut(a.key, maxKey), Find: find(a), Above: m.shown[a.key]}
-	if row.Above && (a.value.isContainer() || parseInner(a.value.text) != nil) {
+	v := a.value()
+	if row.Above && (v.isContainer() || strings.HasPrefix(v.text, "[") || strings.HasPrefix(v.text, "{")) {
 		// A tree of it is in the page already.
-		row.Body, row.Find = Body{Type: a.value.typeName(), Text: m.fold(a.value.asText(a.raw))}, ""
+		row.Body, row.Find = Body{Type: v.typeName(), Text: m.fold(v.asText(a.raw))}, ""
 	} else {
-		row.Body = m.body(a.value, a.raw)
+		row.Body = m.body(v, a.raw)
 	}
 	if before, rest, ok := strings.Cut(row.Key, "."); ok {
 		namespace, row.Prefix, row.Key = before, before+".", rest
@@ -213,8 +238,9 @@ func (v *value) asText(raw string) string {
 
 // find leads to the traces with the same value.
 func find(a *attribute) string {
-	text := a.value.text
-	if a.value.isContainer() || a.value.kind == kindNull || a.value.kind == kindDeep || a.key == "" || text == "" ||
+	v := a.value()
+	text := v.text
+	if v.isContainer() || v.kind == kindNull || v.kind == kindDeep || a.key == "" || text == "" ||
 		len(a.key)+len(text) > maxFind || strings.ContainsAny(text, "\n\r\x00") || strings.ContainsAny(a.key, "=\x00") {
 		return ""
 	}

@@ -25,14 +25,14 @@ func (t *tree) diff(key string, before, after *value, depth int) *Node {
 }
 
 // add puts a node into another, if there is room for it.
-func (t *tree) add(n *Node, make func() *Node) {
+func (t *tree) add(n *Node, child func() *Node) {
 	if t.left <= 0 {
 		n.More++
 		return
 	}
-	child := make()
-	child.Item = n.Type == "array"
-	n.Children = append(n.Children, child)
+	one := child()
+	one.Item = n.Type == "array"
+	n.Children = append(n.Children, one)
 }
 
 func (t *tree) marked(key string, v *value, mark string) *Node {

@@ -134,7 +134,7 @@ func (m *maker) listEvents() (all []Event, more int) {
 		one.Attributes = m.groups(e.attributes, e.dropped)
 		if len(e.attributes.all) > 0 {
 			first := &e.attributes.all[0]
-			if text := words(first.value); len(text) <= 60 && !strings.Contains(text, "\n") {
+			if text := words(first.value()); len(text) <= 60 && !strings.Contains(text, "\n") {
 				one.Hint = cut(first.key, 60) + " = " + text
 			}
 		}

@@ -20,7 +20,7 @@ func measure(v reflect.Value, bytes, nodes *int) {
 	case reflect.String:
 		*bytes += v.Len()
 	case reflect.Pointer:
-		if _, isSpan := v.Interface().(*span.Span); !isSpan && !v.IsNil() {
+		if _, isSpan := reflect.TypeAssert[*span.Span](v); !isSpan && !v.IsNil() {
 			measure(v.Elem(), bytes, nodes)
 		}
 	case reflect.Slice:
@@ -28,7 +28,7 @@ func measure(v reflect.Value, bytes, nodes *int) {
 			measure(v.Index(i), bytes, nodes)
 		}
 	case reflect.Struct:
-		if _, isNode := v.Interface().(Node); isNode {
+		if _, isNode := reflect.TypeAssert[Node](v); isNode {
 			*nodes++
 		}
 		for i := range v.NumField() {

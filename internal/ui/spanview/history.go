@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spanlake/spanlake/internal/span"
@@ -31,8 +32,12 @@ func owned() []struct{ id, start, end string } {
 
 // HasState tells whether a span changed the state of a workflow, or has one of its own: then the history of its trace says more.
 func HasState(s *span.Span) bool {
-	if s.Events != "" && containsEvent(s.Events) {
+	// The texts are long and mostly have nothing of the kind, which is seen at once.
+	if strings.Contains(s.Events, stateEvent) && containsEvent(s.Events) {
 		return true
+	}
+	if !strings.Contains(s.Attributes, "state.start") {
+		return false
 	}
 	a, err := readAttributes(s.Attributes)
 	if err != nil {
@@ -47,8 +52,8 @@ func HasState(s *span.Span) bool {
 }
 
 func containsEvent(events string) bool {
-	all, err := readEvents(events)
-	return slices.ContainsFunc(all, func(e event) bool { return e.name == stateEvent }) && err == nil
+	all, _ := readEvents(events) // what comes before damage counts
+	return slices.ContainsFunc(all, func(e event) bool { return e.name == stateEvent })
 }
 
 // store is the state of a workflow or an agent, through a trace.
@@ -64,9 +69,8 @@ type store struct {
 
 // transition is a change of a state.
 type transition struct {
-	by    *span.Span
-	event int
-	at    time.Time
+	by *span.Span
+	at time.Time
 	// sequence is its number if the client counts them, or -1.
 	sequence   int64
 	attributes *attributes
@@ -150,6 +154,9 @@ func Follow(spans []span.Span, spanID string) *History {
 
 // ownedBy are the states that a span began.
 func ownedBy(s *span.Span) (all []*store) {
+	if !strings.Contains(s.Attributes, "state.start") {
+		return nil
+	}
 	a, err := readAttributes(s.Attributes)
 	if err != nil {
 		return nil
@@ -180,20 +187,18 @@ func nearest(id, storeID string, parents map[string]string, owners map[string][]
 }
 
 func transitionsOf(s *span.Span) (all []*transition) {
-	events, err := readEvents(s.Events)
-	if err != nil && len(events) == 0 {
+	if !strings.Contains(s.Events, stateEvent) {
 		return nil
 	}
+	events, _ := readEvents(s.Events) // what comes before damage counts
 	for i := range events {
 		e := &events[i]
 		if e.name != stateEvent {
 			continue
 		}
-		t := &transition{by: s, event: i, attributes: e.attributes, sequence: -1}
-		if t.at, err = s.StartTime, nil; e.nanos != nil {
-			if at, ok := e.time(); ok {
-				t.at = at
-			}
+		t := &transition{by: s, at: s.StartTime, attributes: e.attributes, sequence: -1}
+		if at, ok := e.time(); ok {
+			t.at = at
 		}
 		if n, err := strconv.ParseInt(e.attributes.text(keySequence), 10, 64); err == nil {
 			t.sequence = n

@@ -363,7 +363,7 @@ func (a *attributes) nested(prefix string, use func(key string)) *value {
 		}
 		n++
 		use(a.all[i].key)
-		root.put(strings.SplitN(rest, ".", 16), a.all[i].value)
+		root.put(strings.SplitN(rest, ".", 16), a.all[i].value())
 	}
 	if n == 0 {
 		return nil
@@ -412,7 +412,7 @@ func (b *branch) value() *value {
 func (a *attributes) object() *value {
 	v := &value{kind: kindObject}
 	for i := range a.all {
-		v.keys, v.items = append(v.keys, a.all[i].key), append(v.items, opened(a.all[i].value))
+		v.keys, v.items = append(v.keys, a.all[i].key), append(v.items, opened(a.all[i].value()))
 	}
 	return v
 }

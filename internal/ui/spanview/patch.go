@@ -254,8 +254,7 @@ func (o *operation) apply(state *value) (next, before, after *value, err error) 
 	if len(path) == 0 {
 		return item, before, item, nil
 	}
-	into := state
-	if into, err = state.at(path[:len(path)-1]); err == nil && into.kind == kindArray {
+	if into, err := state.at(path[:len(path)-1]); err == nil && into.kind == kindArray {
 		before = nil // what was there moves on
 	}
 	next, err = state.edit(path, func(in *value, segment string) (*value, error) { return add(in, segment, item) })
