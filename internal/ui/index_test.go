@@ -35,7 +35,7 @@ func TestVerdict(t *testing.T) {
 		"unreachable": {indexBody{Status: &span.IndexerStatus{Hot: span.HotSource{State: span.HotUnreachable, Address: "ingest:50052", Error: "refused"}}}, nil,
 			broken, "at ingest:50052, does not answer: refused"},
 		"unread":   {indexBody{Status: &span.IndexerStatus{UnreadPlaces: []string{"a", "b", "c", "d", "e"}}}, nil, notable, "a, b, c and 2 more"},
-		"lag":      {indexBody{Status: &span.IndexerStatus{PendingFiles: 9, OldestPending: &long}}, nil, notable, "9 files, the oldest for 1h00m"},
+		"lag":      {indexBody{Status: &span.IndexerStatus{PendingFiles: 9, OldestPending: &long}}, nil, notable, "9 files, the oldest written 1h00m ago"},
 		"failed":   {indexBody{FailedCount: 1}, nil, notable, "1 file could not be indexed"},
 		"low disk": {indexBody{Machine: disk(2 * gb)}, nil, notable, "The disk of the lake is nearly full: 2.0 GB"},
 		"no disk":  {indexBody{Machine: disk(gb / 2)}, nil, broken, "500 MB are free"},

@@ -124,7 +124,7 @@ func indexerReasons(s *span.IndexerStatus, lag time.Duration) (all []reason) {
 		add(notable, "Places of the lake cannot be read: "+places+".", "What lies there stays as it was. Look at the permissions.", "")
 	}
 	if lag > longLag {
-		add(notable, fmt.Sprintf("Waiting to be indexed: %s, the oldest for %s.", terminal.Count(s.PendingFiles, "file"), secondsText(lag)),
+		add(notable, fmt.Sprintf("Waiting to be indexed: %s, the oldest written %s ago.", terminal.Count(s.PendingFiles, "file"), secondsText(lag)),
 			"After a start or a large copy it catches up by itself. If it stays behind, give the process more memory:", "--memory")
 	}
 	return all

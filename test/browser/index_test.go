@@ -1,6 +1,7 @@
 package browser
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -70,10 +71,9 @@ func TestRetryOfAFailedFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	const name = `<b onmouseover=alert(1)>"cut" & 'copied'.parquet`
-	bad := filepath.Join(s.lake, name)
 	cut := slices.Clone(good)
 	clear(cut[len(cut)-8:])
-	putOld(t, bad, cut)
+	s.putOld(name, cut)
 	s.index()
 	b := s.open()
 	b.resize(1280, 800)
@@ -94,7 +94,7 @@ func TestRetryOfAFailedFile(t *testing.T) {
 	b.until("two tries", "document.querySelector('#failed tr[data-path]').dataset.tries === '2'")
 
 	// The good file has the size and the age of the bad one: nobody notices it until the button is clicked.
-	putOld(t, bad, good)
+	s.putOld(name, good)
 	b.click("#failed [data-retry]")
 	b.untilText("#said", name+" has not failed this time")
 	b.untilText("#failed", "Every file of the lake could be indexed")
@@ -120,10 +120,7 @@ func TestIndexWhenSpansAreTakenInElsewhere(t *testing.T) {
 
 func TestRetryTakesAKeyThatMayOperate(t *testing.T) {
 	s := serve(t, map[string]string{"read-api-keys": readKey})
-	if err := os.MkdirAll(s.lake, 0o750); err != nil {
-		t.Fatal(err)
-	}
-	putOld(t, filepath.Join(s.lake, "garbage.parquet"), []byte("this is no Parquet file, and will not become one"))
+	s.putOld("garbage.parquet", []byte("this is no Parquet file, and will not become one"))
 	b := s.open()
 	b.goTo("/login?next=/index")
 	b.fill("input[name=key]", readKey+"\r")
@@ -137,14 +134,15 @@ func TestRetryTakesAKeyThatMayOperate(t *testing.T) {
 	b.assertNoOverflow("the index with a failed file")
 }
 
-// putOld writes a file that nobody writes any more, and of the same age each time.
-func putOld(t *testing.T, path string, content []byte) {
-	t.Helper()
-	if err := os.WriteFile(path, content, 0o600); err != nil {
-		t.Fatal(err)
+// putOld puts a file into the lake at once, as one that nobody writes any more and of the same age each time.
+func (s *server) putOld(name string, content []byte) {
+	s.t.Helper()
+	beside := filepath.Join(filepath.Dir(s.lake), "beside")
+	if err := os.WriteFile(beside, content, 0o600); err != nil {
+		s.t.Fatal(err)
 	}
-	old := time.Now().Truncate(time.Hour).Add(-time.Hour)
-	if err := os.Chtimes(path, old, old); err != nil {
-		t.Fatal(err)
+	old := time.Now().Truncate(24 * time.Hour).Add(-time.Hour)
+	if err := errors.Join(os.Chtimes(beside, old, old), os.MkdirAll(s.lake, 0o750), os.Rename(beside, filepath.Join(s.lake, name))); err != nil {
+		s.t.Fatal(err)
 	}
 }

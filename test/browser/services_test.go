@@ -2,6 +2,7 @@ package browser
 
 import (
 	"fmt"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -31,6 +32,12 @@ func TestServices(t *testing.T) {
 		t.Errorf("the map has %d lines and the table %d rows", lines, rows)
 	}
 	b.picture("services-light")
+	// Parts that a module gets are pages as well, for who has none.
+	for path, want := range map[string]string{"/services/map?since=6h": `<svg class="map"`, "/services/operations?since=6h&service=chat-api": `<table class="operations"`} {
+		if answer, text := s.visit(http.MethodGet, path, ""); answer.StatusCode != http.StatusOK || !strings.Contains(text, want) || !strings.Contains(text, `<main id="main"`) {
+			t.Errorf("%s is %s without %s", path, answer.Status, want)
+		}
+	}
 
 	b.click("table.services thead th:first-child a")
 	b.until("services by name", "document.querySelector('table.services thead th')?.ariaSort === 'ascending'")
