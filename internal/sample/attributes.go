@@ -173,8 +173,8 @@ func (r *renderer) events(what role, t *timing, s *span.Span) {
 		r.event("set_state", at)
 		r.text.add(`"id":"`)
 		r.text.hex(r.rng.Uint64())
-		r.text.add(`","junjo.state_json_patch":"[{\"op\":\"add\",\"path\":\"/messages/`)
-		r.text.int(r.rng.Int64N(40))
+		r.text.add(`","junjo.state_json_patch":"[{\"op\":\"add\",\"path\":\"/messages/-`)
+		_ = r.rng.Int64N(40) // was a place in the list; without this draw all that follows would be another sample
 		r.text.add(`\",\"value\":\"`)
 		r.prose(r.catalog.quoted, 80)
 		r.text.add(`\"}]","junjo.store.action":"append_message","junjo.store.name":"ChatStore"}}]`)
