@@ -32,6 +32,8 @@ type demoCommand struct {
 	keep     bool
 	open     bool
 	duration time.Duration
+	// anyPort: free ports are used, whatever the usual ones are.
+	anyPort bool
 	// given are the flags of settings on the command line.
 	given map[string]string
 	log   *slog.Logger
@@ -115,6 +117,9 @@ func (d *demoCommand) settings(ctx context.Context, folder string) (config.Confi
 
 // freePort is an address of this machine with the port, or, if another program has that, with any.
 func (d *demoCommand) freePort(ctx context.Context, what string, port int) string {
+	if d.anyPort {
+		return "127.0.0.1:0"
+	}
 	address := fmt.Sprintf("127.0.0.1:%d", port)
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
 	if errors.Is(err, syscall.EADDRINUSE) {
@@ -155,18 +160,35 @@ func (d *demoCommand) run(ctx context.Context) (err error) {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	listening, ended := make(chan app.Addresses, 1), make(chan error, 1)
+	at, ended, err := d.serve(ctx, settings)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		// Another program, such as a second demo, has taken a port since freePort looked. One that was asked for stays.
+		d.anyPort = true
+		if settings, err = d.settings(ctx, folder.Path); err != nil {
+			return err
+		}
+		at, ended, err = d.serve(ctx, settings)
+	}
+	if err != nil || at.URL == "" {
+		return err
+	}
+	traffic := d.traffic(ctx, cancel, history, at, folder)
+	err = <-ended
+	cancel()
+	return errors.Join(err, traffic())
+}
+
+// serve starts the server and waits until it listens. Its end is told by ended; if it ends before, by the error, nil if ctx has ended.
+func (d *demoCommand) serve(ctx context.Context, settings config.Config) (at app.Addresses, ended <-chan error, err error) {
+	listening, done := make(chan app.Addresses, 1), make(chan error, 1)
 	go func() {
-		ended <- app.New(settings, d.log).Run(ctx, app.Serve, version(), func(at app.Addresses) { listening <- at })
+		done <- app.New(settings, d.log).Run(ctx, app.Serve, version(), func(at app.Addresses) { listening <- at })
 	}()
 	select {
-	case err := <-ended:
-		return err
+	case err := <-done:
+		return app.Addresses{}, nil, err
 	case at := <-listening:
-		traffic := d.traffic(ctx, cancel, history, at, folder)
-		err := <-ended
-		cancel()
-		return errors.Join(err, traffic())
+		return at, done, nil
 	}
 }
 

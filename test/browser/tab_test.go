@@ -26,7 +26,7 @@ const (
 	// chromiumTime is how long Chromium may take to start, and waitTime how long a page may take to become what a test waits for. Both are
 	// for a machine that is busy.
 	chromiumTime = time.Minute
-	waitTime     = 20 * time.Second
+	waitTime     = time.Minute
 )
 
 // tab is a tab of its own, without cookies of others. What its pages complain of fails the test: errors of scripts, refusals of the
