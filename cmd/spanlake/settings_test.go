@@ -59,6 +59,7 @@ func TestWrongValuesNameTheSettingTheValueAndWhatIsAllowed(t *testing.T) {
 		"poll-interval":       {"4s", "4", "61m", "soon"},
 		"memory":              {"1MB", "191MB", "lots", "-1"},
 		"listen":              {"1323", "localhost:http", "127.0.0.1:65536"},
+		"hosts":               {"http://traces.example.com", "traces.example.com:80", "*"},
 		"server":              {"127.0.0.1:1323", "ftp://host"},
 		"retain-days":         {"-1", "7d", "36501"},
 		"retain-bytes":        {"-1", "much"},

@@ -123,7 +123,7 @@ func (s *Server) checkHost(r *http.Request, _ bool) *problem {
 		return nil
 	}
 	return newProblem(http.StatusMisdirectedRequest, "", "this server does not go by the name %q: use its IP address or localhost, "+
-		"or add the name to the hosts that the server answers for", hostname(r.Host))
+		"or have the server started with it in --hosts (SPANLAKE_HOSTS)", hostname(r.Host))
 }
 
 // knows tells whether the server may be reached under a name. An IP address needs no DNS, so it cannot be rebound.

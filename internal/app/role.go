@@ -166,7 +166,7 @@ func (p *player) listen(ctx context.Context) (net.Listener, Addresses, error) {
 func (p *player) run(ctx context.Context, cancel context.CancelFunc, version string, listener net.Listener) error {
 	address, _ := p.address()
 	keys := apikey.WithSecret(p.keys, "of this machine", p.secret, apikey.Operate)
-	options := api.Options{Metrics: p.metrics, Log: p.Log, Version: version, Instance: p.instance, Hosts: []string{address}, Keys: keys}
+	options := api.Options{Metrics: p.metrics, Log: p.Log, Version: version, Instance: p.instance, Hosts: append([]string{address}, p.Config.Hosts...), Keys: keys}
 	following, unfollow := context.WithCancel(context.WithoutCancel(ctx))
 	defer unfollow()
 	var taking, indexing sync.WaitGroup

@@ -25,6 +25,8 @@ type Config struct {
 	Memory int64
 	// Listen is the address of the backend's HTTP server.
 	Listen string
+	// Hosts are further names under which it is reached, in lower case.
+	Hosts []string
 	// Server is the URL of a running backend that is asked instead of opening DB; "" finds the one that holds DB.
 	Server string
 	// APIKey is what Server is sent; "" is none.

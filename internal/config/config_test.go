@@ -192,7 +192,7 @@ func TestAWrongKeyIsNotShown(t *testing.T) {
 func TestLists(t *testing.T) {
 	got, err := load(t, map[string]string{"insecure": "true", "otlp-http": "off"},
 		map[string]string{"SPANLAKE_API_KEYS": " first-key-of-sixteen , second-key-of-sixteen,", "SPANLAKE_READ_API_KEYS": "third-key-of-sixteen",
-			"SPANLAKE_API_KEY": "fourth-key-of-sixteen"}, "")
+			"SPANLAKE_API_KEY": "fourth-key-of-sixteen", "SPANLAKE_HOSTS": "Traces.example.com, spans"}, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -201,6 +201,9 @@ func TestLists(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"third-key-of-sixteen"}, got.ReadAPIKeys); diff != "" || got.APIKey != "fourth-key-of-sixteen" {
 		t.Errorf("the key is %q%s", got.APIKey, diff)
+	}
+	if diff := cmp.Diff([]string{"traces.example.com", "spans"}, got.Hosts); diff != "" {
+		t.Error(diff)
 	}
 	if !got.Insecure || got.OTLPHTTP != "" || got.OTLPGRPC == "" {
 		t.Errorf("insecure %v, HTTP %q, gRPC %q", got.Insecure, got.OTLPHTTP, got.OTLPGRPC)

@@ -37,6 +37,20 @@ func hostPort(field func(*Config) *string) func(*Config, string) error {
 	}
 }
 
+// hostNames are names of hosts as they stand in a Host header, without a port.
+func hostNames(field func(*Config) *[]string) func(*Config, string) error {
+	return func(c *Config, value string) error {
+		names := list(strings.ToLower(value))
+		for _, name := range names {
+			if strings.ContainsFunc(name, func(r rune) bool { return !strings.ContainsRune("abcdefghijklmnopqrstuvwxyz0123456789-_.", r) }) {
+				return errNotAllowed
+			}
+		}
+		*field(c) = names
+		return nil
+	}
+}
+
 func serverURL(field func(*Config) *string) func(*Config, string) error {
 	return func(c *Config, value string) error {
 		if value == "" {

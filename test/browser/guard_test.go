@@ -198,3 +198,16 @@ func TestWithoutKeysThereIsNoLogin(t *testing.T) {
 		t.Errorf("a page sets %v", answer.Cookies)
 	}
 }
+
+func TestNamesUnderWhichPagesAreReached(t *testing.T) {
+	s := serve(t, map[string]string{"hosts": "traces.example.com, other.example.com"})
+	for host, want := range map[string]int{
+		"traces.example.com": http.StatusOK, "Traces.Example.com:8443": http.StatusOK, "other.example.com": http.StatusOK, "localhost:1323": http.StatusOK,
+		"evil.example": http.StatusMisdirectedRequest,
+	} {
+		answer, text := s.visit(http.MethodGet, "/", "", func(r *http.Request) { r.Host = host })
+		if answer.StatusCode != want || want != http.StatusOK && !strings.Contains(text, "--hosts") {
+			t.Errorf("%s: %s %.300s", host, answer.Status, text)
+		}
+	}
+}
