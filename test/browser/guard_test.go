@@ -6,6 +6,8 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+
+	"github.com/spanlake/spanlake/internal/app"
 )
 
 // These need no browser: what a server answers to one, and to who pretends to be one.
@@ -50,7 +52,7 @@ func header(name, value string) func(*http.Request) {
 const readKey = "a key that may read"
 
 func TestPagesRunNothingThatTheyShow(t *testing.T) {
-	s := serve(t, nil)
+	s := serveAs(t, app.Serve, nil)
 	for _, path := range []string{"/", "/services", "/index", "/sql", "/nowhere", "/traces/00000000000000000000000000000001"} {
 		answer, text := s.visit(http.MethodGet, path, "")
 		policy := answer.Header.Get("Content-Security-Policy")
@@ -74,7 +76,7 @@ func TestPagesRunNothingThatTheyShow(t *testing.T) {
 }
 
 func TestAssetsStayAsLongAsTheProgram(t *testing.T) {
-	s := serve(t, nil)
+	s := serveAs(t, app.Serve, nil)
 	_, page := s.visit(http.MethodGet, "/", "")
 	_, rest, _ := strings.Cut(page, `href="/assets/`)
 	hash, _, _ := strings.Cut(rest, "/")
@@ -95,7 +97,7 @@ func TestAssetsStayAsLongAsTheProgram(t *testing.T) {
 }
 
 func TestWhoHasNoKeyIsAskedForOne(t *testing.T) {
-	s := serve(t, map[string]string{"read-api-keys": readKey})
+	s := serveAs(t, app.Serve, map[string]string{"read-api-keys": readKey})
 	for path, login := range map[string]string{
 		"/":                   "/login?next=%2F",
 		"/services?service=x": "/login?next=%2Fservices%3Fservice%3Dx",
@@ -133,7 +135,7 @@ func (s *server) login(key, next string, change ...func(*http.Request)) (session
 }
 
 func TestASessionMayWhatItsKeyMay(t *testing.T) {
-	s := serve(t, map[string]string{"read-api-keys": readKey})
+	s := serveAs(t, app.Serve, map[string]string{"read-api-keys": readKey})
 	session, to, _ := s.login(readKey, "/index")
 	if session == "" || to != "/index" {
 		t.Fatalf("the login leads to %q with %q", to, session)
@@ -177,7 +179,7 @@ func TestASessionMayWhatItsKeyMay(t *testing.T) {
 
 // A link to the login must not lead anywhere else after it.
 func TestTheLoginLeadsToPagesOfThisServer(t *testing.T) {
-	s := serve(t, map[string]string{"read-api-keys": readKey})
+	s := serveAs(t, app.Serve, map[string]string{"read-api-keys": readKey})
 	for next, want := range map[string]string{
 		"/traces/abc?span=1": "/traces/abc?span=1", "": "/", "https://evil.example/": "/", "//evil.example/x": "/", "/\\evil.example": "/",
 		"/%5cevil.example": "/%5cevil.example", "javascript:alert(1)": "/", "\t//evil.example": "/", "/login?next=/login": "/", "http:/x": "/", "///evil.example": "/",
@@ -190,7 +192,7 @@ func TestTheLoginLeadsToPagesOfThisServer(t *testing.T) {
 
 // Keys are for who may read: where nobody needs one, there is no login, and nobody is let in to more.
 func TestWithoutKeysThereIsNoLogin(t *testing.T) {
-	s := serve(t, nil)
+	s := serveAs(t, app.Serve, nil)
 	if answer, _ := s.visit(http.MethodGet, "/login?next=/sql", ""); answer.Header.Get("Location") != "/sql" {
 		t.Errorf("the login: %s to %q", answer.Status, answer.Header.Get("Location"))
 	}
@@ -200,7 +202,7 @@ func TestWithoutKeysThereIsNoLogin(t *testing.T) {
 }
 
 func TestNamesUnderWhichPagesAreReached(t *testing.T) {
-	s := serve(t, map[string]string{"hosts": "traces.example.com, other.example.com"})
+	s := serveAs(t, app.Serve, map[string]string{"hosts": "traces.example.com, other.example.com"})
 	for host, want := range map[string]int{
 		"traces.example.com": http.StatusOK, "Traces.Example.com:8443": http.StatusOK, "other.example.com": http.StatusOK, "localhost:1323": http.StatusOK,
 		"evil.example": http.StatusMisdirectedRequest,

@@ -34,13 +34,14 @@ type server struct {
 	logs      *output.Buffer
 }
 
-// serve starts a server that is stopped when the test ends. flags are settings by the names of flags.
+// serve starts a server whose pages are looked at, which is stopped when the test ends. flags are settings by the names of flags.
 func serve(t *testing.T, flags map[string]string) *server {
 	t.Helper()
+	needBrowser(t)
 	return serveAs(t, app.Serve, flags)
 }
 
-// serveAs does the same for another role.
+// serveAs does the same for any role, and without a browser.
 func serveAs(t *testing.T, role app.Role, flags map[string]string) *server {
 	t.Helper()
 	folder := t.TempDir()

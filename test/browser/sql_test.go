@@ -10,13 +10,14 @@ import (
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 
+	"github.com/spanlake/spanlake/internal/app"
 	"github.com/spanlake/spanlake/internal/span"
 	"github.com/spanlake/spanlake/internal/ui"
 )
 
 // Every example finds something in a lake that has traces.
 func TestSQLExamples(t *testing.T) {
-	s := serve(t, nil)
+	s := serveAs(t, app.Serve, nil)
 	s.sample(300)
 	for _, example := range ui.SQLExamples() {
 		rows := 0

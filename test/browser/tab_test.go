@@ -42,19 +42,26 @@ type tab struct {
 	expected []string
 }
 
-// open opens a tab for the pages of a server.
-func (s *server) open() *tab {
-	s.t.Helper()
+// needBrowser skips a test where there is no browser, and in a short run, before it does anything else.
+func needBrowser(t *testing.T) context.Context {
+	t.Helper()
 	if testing.Short() {
-		s.t.Skip("browsers are slow")
+		t.Skip("browsers are slow")
 	}
 	browser, err := chromium()
 	if errors.Is(err, errNoChromium) && os.Getenv("SPANLAKE_TEST_BROWSER") == "" {
-		s.t.Skip(err)
+		t.Skip(err)
 	}
 	if err != nil {
-		s.t.Fatal(err)
+		t.Fatal(err)
 	}
+	return browser
+}
+
+// open opens a tab for the pages of a server.
+func (s *server) open() *tab {
+	s.t.Helper()
+	browser := needBrowser(s.t)
 	id, err := newWindow(browser)
 	if err != nil {
 		s.t.Fatal(err)
