@@ -8,11 +8,13 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto"
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/log"
@@ -146,9 +148,21 @@ func (b *tab) run(actions ...chromedp.Action) {
 	if b.ctx.Err() == nil && chromedp.FromContext(b.ctx).Target == nil {
 		ctx = b.ctx // the context of the first action is that of the tab
 	}
-	if err := chromedp.Run(ctx, actions...); err != nil {
+	err := chromedp.Run(ctx, actions...)
+	for ctx.Err() == nil && pageWasReplaced(err) {
+		time.Sleep(20 * time.Millisecond)
+		err = chromedp.Run(ctx, actions...)
+	}
+	if err != nil {
 		b.t.Fatalf("%v\non the page: %s", err, b.glance())
 	}
+}
+
+// pageWasReplaced tells whether an element was gone before anything was done with it, since its page made way for the next one while it was looked for.
+func pageWasReplaced(err error) bool {
+	refused, ok := errors.AsType[*cdproto.Error](err)
+	return ok && refused.Code == -32000 && slices.ContainsFunc([]string{"node with given id", "not belong to the document", "Node is detached"},
+		func(words string) bool { return strings.Contains(refused.Message, words) })
 }
 
 // glance is what the page says, shortened, for messages of failed tests.
@@ -212,13 +226,19 @@ func quote(text string) string {
 	return string(quoted)
 }
 
-// until waits for an expression of JavaScript to be true.
+// until waits for an expression of JavaScript to be true. One that fails, as may happen while one page makes way for the next, is not true yet.
 func (b *tab) until(what, expression string) {
 	b.t.Helper()
-	deadline := time.Now().Add(waitTime)
-	for !eval[bool](b, "Boolean("+expression+")") {
-		if time.Now().After(deadline) {
-			b.t.Fatalf("waited %v for %s\non the page: %s", waitTime, what, b.glance())
+	ctx, cancel := context.WithTimeout(b.ctx, waitTime)
+	defer cancel()
+	for {
+		var is bool
+		err := chromedp.Run(ctx, chromedp.Evaluate("Boolean("+expression+")", &is))
+		if err == nil && is {
+			return
+		}
+		if ctx.Err() != nil {
+			b.t.Fatalf("waited up to %v for %s: %v\non the page: %s", waitTime, what, err, b.glance())
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
