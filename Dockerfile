@@ -12,8 +12,8 @@ WORKDIR /src
 ARG BUILDVCS=auto
 COPY . .
 # Modules are kept in a cache rather than a layer: `go mod download` would fetch DuckDB for six systems.
-RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build \
-    CGO_ENABLED=1 go build -trimpath -buildvcs=$BUILDVCS -ldflags="-s -w" -o /out/spanlake ./cmd/spanlake
+RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/go/build-cache \
+    GOCACHE=/go/build-cache CGO_ENABLED=1 go build -trimpath -buildvcs=$BUILDVCS -ldflags="-s -w" -o /out/spanlake ./cmd/spanlake
 # A new volume takes the owner of the folder that it is mounted on.
 RUN mkdir -p /out/.dbdata
 

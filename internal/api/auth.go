@@ -55,10 +55,7 @@ func (s *Server) checkKey(r *http.Request, _ bool) *problem {
 	if needed == 0 || s.keys == nil || !s.keys.Required(apikey.Read) {
 		return nil
 	}
-	err := apikey.Check(s.keys, r.Header, needed)
-	if errors.Is(err, apikey.ErrMissing) {
-		err = s.checkSession(r, needed)
-	}
+	err := s.checkCaller(r, needed)
 	if err == nil {
 		return nil
 	}
@@ -75,17 +72,11 @@ func (s *Server) checkKey(r *http.Request, _ bool) *problem {
 	return p
 }
 
-// checkSession looks whether a browser was let in. That its request comes from a page of this server was looked at before (checkOrigin).
-func (s *Server) checkSession(r *http.Request, needed apikey.Rights) error {
-	if s.sessions == nil {
-		return apikey.ErrMissing
+// checkCaller looks at the keys of a request and, where there are pages, at its session. That what a browser sends comes from one of them was
+// looked at before (checkOrigin).
+func (s *Server) checkCaller(r *http.Request, needed apikey.Rights) error {
+	if s.sessions != nil {
+		return s.sessions.Check(r, needed)
 	}
-	name, may, ok := s.sessions.Find(r)
-	switch {
-	case !ok:
-		return apikey.ErrMissing
-	case !may.Allow(needed):
-		return &apikey.NotAllowedError{Name: name, May: may, Needed: needed}
-	}
-	return nil
+	return apikey.Check(s.keys, r.Header, needed)
 }

@@ -7,7 +7,9 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"errors"
+	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -50,8 +52,25 @@ func New(keys apikey.Verifier) *Sessions {
 	return &Sessions{keys: keys, now: time.Now, failing: make(chan struct{}, maxFailing), open: make(map[[sha256.Size]byte]*session)}
 }
 
-// Needed tells whether a request that only reads needs a session, or a key.
-func (s *Sessions) Needed() bool { return s.keys != nil && s.keys.Required(apikey.Read) }
+// Check tells whether a request may do something: nobody needs a key, or it has one in a header, as programs do, or the session of one. Errors
+// are those of apikey.Check.
+func (s *Sessions) Check(r *http.Request, needed apikey.Rights) error {
+	if s.keys == nil || !s.keys.Required(apikey.Read) {
+		return nil
+	}
+	err := apikey.Check(s.keys, r.Header, needed)
+	if !errors.Is(err, apikey.ErrMissing) {
+		return err
+	}
+	name, may, ok := s.Find(r)
+	switch {
+	case !ok:
+		return err
+	case !may.Allow(needed):
+		return &apikey.NotAllowedError{Name: name, May: may, Needed: needed}
+	}
+	return nil
+}
 
 // Begin makes a session with a key that may read and sets its cookie. Errors are apikey.ErrMissing, apikey.ErrUnknown, an
 // *apikey.NotAllowedError, or ErrBusy; none has the key in it. A key that is not accepted takes half a second to be refused.
@@ -155,19 +174,15 @@ func (s *Sessions) End(w http.ResponseWriter, r *http.Request) {
 
 // cookieName is per port, since browsers keep one for all servers on a host.
 func cookieName(r *http.Request) string {
-	_, port, found := strings.Cut(r.Host, ":")
-	if i := strings.LastIndexByte(r.Host, ']'); i >= 0 {
-		_, port, found = strings.Cut(r.Host[i:], ":")
+	const name = "spanlake_session"
+	_, port, err := net.SplitHostPort(r.Host)
+	if err != nil {
+		return name
 	}
-	for _, c := range port {
-		if c < '0' || c > '9' {
-			found = false
-		}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return name // whoever asked chose it, and it would end up in a header
 	}
-	if !found || port == "" {
-		return "spanlake_session"
-	}
-	return "spanlake_session_" + port
+	return name + "_" + port
 }
 
 // cookie goes along when somebody follows a link to a trace from another site, and with nothing else that another site asks for
@@ -186,15 +201,4 @@ func tokenOf(r *http.Request) (string, bool) {
 		return "", false
 	}
 	return c.Value, true
-}
-
-// Allows tells whether a request may do something: by its session or, for programs, by a key in a header.
-func (s *Sessions) Allows(r *http.Request, needed apikey.Rights) bool {
-	if s.keys == nil || !s.keys.Required(apikey.Read) {
-		return true
-	}
-	if _, may, ok := s.Find(r); ok {
-		return may.Allow(needed)
-	}
-	return apikey.Check(s.keys, r.Header, needed) == nil
 }

@@ -187,3 +187,39 @@ func TestServersOnOneHostHaveCookiesOfTheirOwn(t *testing.T) {
 		}
 	}
 }
+
+func TestWhatARequestMayDo(t *testing.T) {
+	s, _ := sessions(t)
+	c, err := login(t, s, "a key that may read")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var notAllowed *apikey.NotAllowedError
+	for what, tc := range map[string]struct {
+		header string
+		cookie bool
+		needed apikey.Rights
+		want   func(error) bool
+	}{
+		"nothing":                      {"", false, apikey.Read, func(err error) bool { return errors.Is(err, apikey.ErrMissing) }},
+		"a session":                    {"", true, apikey.Read, func(err error) bool { return err == nil }},
+		"a session that may less":      {"", true, apikey.Operate, func(err error) bool { return errors.As(err, &notAllowed) }},
+		"a key":                        {"a key that may read", false, apikey.Read, func(err error) bool { return err == nil }},
+		"a key that may send":          {"a key that may send", false, apikey.Read, func(err error) bool { return errors.As(err, &notAllowed) }},
+		"a wrong key beside a session": {"a guess", true, apikey.Read, func(err error) bool { return errors.Is(err, apikey.ErrUnknown) }},
+	} {
+		r := httptest.NewRequest(http.MethodGet, "http://127.0.0.1:1323/", http.NoBody)
+		if tc.header != "" {
+			r.Header.Set("Authorization", "Bearer "+tc.header)
+		}
+		if tc.cookie {
+			r.AddCookie(c)
+		}
+		if err := s.Check(r, tc.needed); !tc.want(err) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	if err := New(nil).Check(httptest.NewRequest(http.MethodGet, "/", http.NoBody), apikey.Operate); err != nil {
+		t.Errorf("without keys: %v", err)
+	}
+}

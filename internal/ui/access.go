@@ -21,9 +21,9 @@ type loginBody struct {
 	Problem string
 }
 
-// mayRead tells whether a request may see pages: no key is needed, or it has a session or, for programs, a key in a header.
-func (u *UI) mayRead(r *http.Request) bool {
-	return u.Sessions == nil || !u.Sessions.Needed() || u.Sessions.Allows(r, apikey.Read)
+// may tells whether a request may do something: no key is needed, or it has one in a header, as programs do, or a session.
+func (u *UI) may(r *http.Request, do apikey.Rights) bool {
+	return u.Sessions == nil || u.Sessions.Check(r, do) == nil
 }
 
 // askForKey leads to the login, and back after it. What a module asks for gets the status alone: it has the page reload.
@@ -47,7 +47,7 @@ func nextPage(asked string) string {
 
 func (u *UI) showLogin(w http.ResponseWriter, r *http.Request) {
 	next := nextPage(r.URL.Query().Get("next"))
-	if u.mayRead(r) {
+	if u.may(r, apikey.Read) {
 		http.Redirect(w, r, next, http.StatusSeeOther) // #nosec G710 -- nextPage
 		return
 	}

@@ -3,9 +3,7 @@ package ui
 import (
 	"context"
 	"html/template"
-	"net/url"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -13,6 +11,7 @@ import (
 
 	"github.com/spanlake/spanlake/internal/span"
 	"github.com/spanlake/spanlake/internal/terminal"
+	"github.com/spanlake/spanlake/internal/ui/spanview"
 )
 
 // functions are what templates may call. Whatever they return is escaped, but for what timeTag makes.
@@ -23,10 +22,8 @@ func (u *UI) functions() template.FuncMap {
 		"count":    humanize.Comma,
 		"noun":     terminal.Count,
 		"bytes":    func(n int64) string { return humanize.Bytes(uint64(max(n, 0))) },
-		"ago":      func(t time.Time) string { return terminal.Duration(time.Since(t).Round(time.Second)) },
 		"time":     timeTag,
-		"trace":    func(id string) string { return "/traces/" + url.PathEscape(id) },
-		"lines":    func(text string) []string { return strings.Split(text, "\n") },
+		"trace":    func(id string) string { return spanview.Address(id, "") },
 		"notices":  notices,
 		"isError":  func(c span.StatusCode) bool { return c == span.StatusError },
 	}

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/spanlake/spanlake/internal/apikey"
 	"github.com/spanlake/spanlake/internal/span"
 	"github.com/spanlake/spanlake/internal/terminal"
 )
@@ -78,9 +79,8 @@ type failedRow struct {
 // showIndex shows the page, or its changing part to the module that follows it.
 func (u *UI) showIndex(w http.ResponseWriter, r *http.Request) error {
 	v := view{Page: "index", Title: "Index", Scripts: []string{"index.js"}, Styles: []string{"index.css"}}
-	u.complete(r, &v)
 	body := u.indexBody(r.Context(), time.Now())
-	body.MayOperate = v.MayOperate
+	body.MayOperate = u.may(r, apikey.Operate)
 	if err := r.Context().Err(); err != nil {
 		return err
 	}

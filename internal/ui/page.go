@@ -31,9 +31,8 @@ type view struct {
 	// Theme is light, dark, or "" for what the system says.
 	Theme   string
 	Version string
-	// Session is the name of the key that the browser was let in with, "" if it needed none. MayOperate: it may change something.
-	Session    string
-	MayOperate bool
+	// Session is the name of the key that the browser was let in with, "" if it needed none.
+	Session string
 	// Colours are the numbers of services' colours, for modules.
 	Colours map[string]int
 }
@@ -104,20 +103,18 @@ func (u *UI) complete(r *http.Request, v *view) {
 	if c, err := r.Cookie("spanlake_theme"); err == nil && (c.Value == "light" || c.Value == "dark") {
 		v.Theme = c.Value
 	}
-	v.MayOperate = true
-	if u.mayRead(r) {
+	if u.may(r, apikey.Read) {
 		v.Colours = u.serviceColours(r.Context())
 	}
-	if u.Sessions != nil && u.Sessions.Needed() {
-		name, may, ok := u.Sessions.Find(r)
-		v.Session, v.MayOperate = name, ok && may.Allow(apikey.Operate)
+	if u.Sessions != nil {
+		v.Session, _, _ = u.Sessions.Find(r)
 	}
 }
 
 // page is a handler for who may read, whose questions end after QueryTime. An error becomes a page that says what happened.
 func (u *UI) page(handle func(http.ResponseWriter, *http.Request) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		if !u.mayRead(r) {
+		if !u.may(r, apikey.Read) {
 			u.askForKey(w, r)
 			return
 		}
@@ -133,14 +130,23 @@ func (u *UI) page(handle func(http.ResponseWriter, *http.Request) error) http.Ha
 // process has.
 func (u *UI) wholePage(handle func(http.ResponseWriter, *http.Request) error) http.HandlerFunc {
 	return u.page(func(w http.ResponseWriter, r *http.Request) error {
-		select {
-		case u.whole <- struct{}{}:
-			defer func() { <-u.whole }()
-			return handle(w, r)
-		case <-r.Context().Done():
-			return r.Context().Err()
+		leave, err := u.takeWhole(r.Context())
+		if err != nil {
+			return err
 		}
+		defer leave()
+		return handle(w, r)
 	})
+}
+
+// takeWhole waits until whole spans may be held. leave must be called unless the context has ended before.
+func (u *UI) takeWhole(ctx context.Context) (leave func(), err error) {
+	select {
+	case u.whole <- struct{}{}:
+		return func() { <-u.whole }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }
 
 // trouble is an error as people read it.

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/spanlake/spanlake/internal/api/wire"
 	"github.com/spanlake/spanlake/internal/span"
@@ -64,12 +63,8 @@ type mapLine struct {
 // showMap is a part of the pages of services.
 func (u *UI) showMap(w http.ResponseWriter, r *http.Request) error {
 	ctx, query := r.Context(), r.URL.Query()
-	asked, err := readPeriod(query, time.Now())
+	asked, service, err := readServiceQuery(query)
 	if err != nil {
-		return err
-	}
-	service := query.Get(wire.ParamService)
-	if err := wire.CheckText(wire.ParamService, service); err != nil {
 		return err
 	}
 	p := asked.last(mostMapTime)

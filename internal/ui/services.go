@@ -78,12 +78,8 @@ type serviceRow struct {
 
 func (u *UI) showServices(w http.ResponseWriter, r *http.Request) error {
 	query := r.URL.Query()
-	p, err := readPeriod(query, time.Now())
+	p, service, err := readServiceQuery(query)
 	if err != nil {
-		return err
-	}
-	service := query.Get(wire.ParamService)
-	if err := wire.CheckText(wire.ParamService, service); err != nil {
 		return err
 	}
 	if service != "" {

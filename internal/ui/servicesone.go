@@ -188,12 +188,8 @@ type operationRow struct {
 // showOperations is a part of the page of a service, which takes seconds if it has many spans in a long period.
 func (u *UI) showOperations(w http.ResponseWriter, r *http.Request) error {
 	query := r.URL.Query()
-	p, err := readPeriod(query, time.Now())
+	p, service, err := readServiceQuery(query)
 	if err != nil {
-		return err
-	}
-	service := query.Get(wire.ParamService)
-	if err := wire.CheckText(wire.ParamService, service); err != nil {
 		return err
 	}
 	all, _, err := u.Queries.Statistics(r.Context(), span.CountQuery{ServiceName: service, From: p.From, Until: p.Until, ByName: true})

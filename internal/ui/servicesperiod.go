@@ -59,6 +59,15 @@ func readPeriod(query url.Values, now time.Time) (period, error) {
 	return p, nil
 }
 
+// readServiceQuery reads the period that a page about services is asked for, and the service, "" for all.
+func readServiceQuery(query url.Values) (p period, service string, err error) {
+	if p, err = readPeriod(query, time.Now()); err != nil {
+		return p, "", err
+	}
+	service = query.Get(wire.ParamService)
+	return p, service, wire.CheckText(wire.ParamService, service)
+}
+
 func readSince(text string) (time.Duration, error) {
 	length := time.Duration(0)
 	if days, ok := strings.CutSuffix(text, "d"); ok {

@@ -5,11 +5,11 @@ import (
 	"encoding/hex"
 	"errors"
 	"net/http"
-	"net/url"
 	"strings"
 
 	"github.com/spanlake/spanlake/internal/api/wire"
 	"github.com/spanlake/spanlake/internal/span"
+	"github.com/spanlake/spanlake/internal/ui/spanview"
 )
 
 const (
@@ -25,18 +25,17 @@ func (u *UI) findID(ctx context.Context, typed string) (string, error) {
 	}
 	id := strings.ToLower(typed)
 	if parts := strings.Split(id, "-"); len(parts) == 4 && isHex(parts[1], traceIDDigits) && isHex(parts[2], spanIDDigits) {
-		return spanURL(parts[1], parts[2]), nil
+		return spanview.Address(parts[1], parts[2]), nil
 	}
 	if plain := strings.ReplaceAll(id, "-", ""); isHex(plain, traceIDDigits) {
-		return traceURL(plain), nil
+		return spanview.Address(plain, ""), nil
 	}
 	// What follows reads whole spans, of which there may be much: see wholePage.
-	select {
-	case u.whole <- struct{}{}:
-		defer func() { <-u.whole }()
-	case <-ctx.Done():
-		return "", ctx.Err()
+	leave, err := u.takeWhole(ctx)
+	if err != nil {
+		return "", err
 	}
+	defer leave()
 	tries := []string{id}
 	if id != typed {
 		tries = append(tries, typed) // ids of other writers may be anything
@@ -53,7 +52,7 @@ func (u *UI) findID(ctx context.Context, typed string) (string, error) {
 func (u *UI) findSpan(ctx context.Context, id string) (string, error) {
 	spans, _, err := u.Queries.SpanByID(ctx, id)
 	if err == nil && len(spans) > 0 {
-		return spanURL(spans[0].TraceID, spans[0].SpanID), nil
+		return spanview.Address(spans[0].TraceID, spans[0].SpanID), nil
 	}
 	if err != nil && !errors.Is(err, span.ErrNotFound) {
 		return "", err
@@ -62,19 +61,12 @@ func (u *UI) findSpan(ctx context.Context, id string) (string, error) {
 	if err == nil && len(spans) == 0 {
 		err = span.ErrNotFound
 	}
-	return traceURL(id), err
+	return spanview.Address(id, ""), err
 }
 
 func isHex(text string, digits int) bool {
 	_, err := hex.DecodeString(text)
 	return err == nil && len(text) == digits
-}
-
-func traceURL(id string) string { return "/traces/" + url.PathEscape(id) }
-
-// spanURL is a span within its trace.
-func spanURL(traceID, spanID string) string {
-	return traceURL(traceID) + "?" + url.Values{"span": {spanID}}.Encode()
 }
 
 // openID leads to the trace of an id. Of a failure, search.wrong tells.

@@ -28,10 +28,8 @@ type Queries interface {
 	Span(ctx context.Context, traceID, spanID string) ([]span.Span, span.Completeness, error)
 	SpanByID(ctx context.Context, spanID string) ([]span.Span, span.Completeness, error)
 	Services(ctx context.Context) ([]span.Service, span.Completeness, error)
-	Operations(ctx context.Context, service string) ([]span.Operation, span.Completeness, error)
 	Statistics(ctx context.Context, query span.CountQuery) ([]span.Statistics, span.Completeness, error)
 	Dependencies(ctx context.Context, from, until time.Time) ([]span.Dependency, span.Completeness, error)
-	Completeness(ctx context.Context, from time.Time) (span.Completeness, error)
 }
 
 // Catalog tells what is in the index.

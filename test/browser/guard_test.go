@@ -177,6 +177,22 @@ func TestASessionMayWhatItsKeyMay(t *testing.T) {
 	}
 }
 
+func TestFormsThatNobodyCanRead(t *testing.T) {
+	s := serveAs(t, app.Serve, map[string]string{"read-api-keys": readKey})
+	for what, form := range map[string]string{"not encoded as forms are": "key=%zz", "endless": "key=" + strings.Repeat("x", 1<<20)} {
+		answer, text := s.visit(http.MethodPost, "/login", form)
+		if answer.StatusCode != http.StatusBadRequest || !strings.Contains(text, "The form could not be read") || len(answer.Cookies) > 0 {
+			t.Errorf("%s: %s %.300s", what, answer.Status, text)
+		}
+	}
+	for what, form := range map[string]string{"no key": "key=", "a key for nothing": "key=guess"} {
+		answer, text := s.visit(http.MethodPost, "/login", form)
+		if answer.StatusCode < http.StatusBadRequest || !strings.Contains(text, `role="alert"`) || len(answer.Cookies) > 0 {
+			t.Errorf("%s: %s %.300s", what, answer.Status, text)
+		}
+	}
+}
+
 // A link to the login must not lead anywhere else after it.
 func TestTheLoginLeadsToPagesOfThisServer(t *testing.T) {
 	s := serveAs(t, app.Serve, map[string]string{"read-api-keys": readKey})

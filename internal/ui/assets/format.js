@@ -44,16 +44,7 @@ export function clock(date) {
   return `${pad(date.getHours())}:${pad(date.getMinutes())}:${pad(date.getSeconds())}.${pad(date.getMilliseconds(), 3)}`;
 }
 
-export const utc = (date) => date.toISOString().replace("T", " ").replace("Z", " UTC");
-
-// timeElement is a time as the pages show it.
-export function timeElement(date) {
-  const element = document.createElement("time");
-  element.dateTime = date.toISOString();
-  element.title = utc(date);
-  element.textContent = local(date);
-  return element;
-}
+const utc = (date) => date.toISOString().replace("T", " ").replace("Z", " UTC");
 
 // localTimes puts all times into the reader's zone. UTC stays where the mouse finds it.
 export function localTimes(root) {
