@@ -61,10 +61,14 @@ func (it *item) removed() bool {
 // and the others go in. An error means that nothing of the items it concerns is in the index, and that the cause is
 // not a file.
 func (x *Index) runBatch(ctx context.Context, own []*item) (span.Summary, error) {
-	if err := x.resolve(ctx, own); err != nil {
-		return span.Summary{}, err
-	}
-	items, err := x.withAgain(ctx, own)
+	var items []*item
+	err := x.patiently(ctx, func(ctx context.Context) (err error) {
+		if err := x.resolve(ctx, own); err != nil {
+			return err
+		}
+		items, err = x.withAgain(ctx, own)
+		return err
+	})
 	if err != nil {
 		return span.Summary{}, err
 	}
@@ -74,7 +78,7 @@ func (x *Index) runBatch(ctx context.Context, own []*item) (span.Summary, error)
 	x.setUnfinishedAside(items)
 	for {
 		var result span.Summary
-		err := x.patiently(ctx, func() (err error) {
+		err := x.patiently(ctx, func(ctx context.Context) (err error) {
 			result, err = x.transact(ctx, items)
 			return err
 		})
@@ -86,6 +90,9 @@ func (x *Index) runBatch(ctx context.Context, own []*item) (span.Summary, error)
 			return result, err
 		}
 		if err := x.revive(ctx); err != nil {
+			return span.Summary{}, err
+		}
+		if x.crowded(err) {
 			return span.Summary{}, err
 		}
 		if failure := (*FileError)(nil); errors.As(err, &failure) {
@@ -209,12 +216,11 @@ func (x *Index) transact(ctx context.Context, items []*item) (span.Summary, erro
 	}
 	b := batch{index: x, tx: tx, items: items, readable: readable}
 	if err := b.run(batchCtx); err != nil {
-		// The transaction is rolled back whatever Rollback says; its error would hide the cause.
-		_ = tx.Rollback()
+		x.rollback(tx)
 		return span.Summary{}, errors.Join(err, batchCtx.Err()) // DuckDB only says that it was interrupted
 	}
-	if err := tx.Commit(); err != nil {
-		return span.Summary{}, fmt.Errorf("commit: %w", err)
+	if err := x.commit(ctx, tx); err != nil {
+		return span.Summary{}, err
 	}
 	return b.result, nil
 }

@@ -2,6 +2,7 @@ package index
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 )
 
@@ -139,12 +140,8 @@ HAVING sum(span_count) <> 0 OR sum(error_count) <> 0 OR sum(duration_sum) <> 0`
 
 // mergeDays merges the tail from one place up to another, in a transaction.
 func (x *Index) mergeDays(ctx context.Context, from, to serviceDay) error {
-	tx, err := x.conn.BeginTx(context.WithoutCancel(ctx), nil) // see transact
-	if err != nil {
-		return err
-	}
 	part := []any{from.day, from.service, to.day, to.service}
-	for _, statement := range []struct {
+	statements := []struct {
 		sql  string
 		args []any
 	}{
@@ -154,13 +151,15 @@ func (x *Index) mergeDays(ctx context.Context, from, to serviceDay) error {
 		{keepMergedSQL, nil},
 		{dropDailyTailSQL, part},
 		{clearMergedSQL, nil},
-	} {
-		if _, err := tx.ExecContext(ctx, statement.sql, statement.args...); err != nil {
-			_ = tx.Rollback() // it is rolled back whatever Rollback says
-			return err
-		}
 	}
-	return tx.Commit()
+	return x.inTransaction(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		for _, statement := range statements {
+			if _, err := tx.ExecContext(ctx, statement.sql, statement.args...); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 const (

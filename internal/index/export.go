@@ -3,6 +3,7 @@ package index
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"hash/maphash"
 	"slices"
@@ -18,16 +19,42 @@ const rememberedSpans = 1_000_000
 // read for the spans that the index has of it, and told as unread unless it was only touched; one that the index has and the lake has not is an error that
 // wraps fs.ErrNotExist.
 func (x *Index) Export(ctx context.Context, f span.Filter, cold span.Cold, yield func(span.Span) error) (span.Seen, error) {
-	db, release, err := x.reader()
-	if err != nil {
-		return span.Seen{}, fmt.Errorf("export: %w", err)
+	yielded := false
+	e := exporter{index: x, filter: &f, seeds: [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}}
+	e.yield = func(s span.Span) error {
+		yielded = true
+		return yield(s)
 	}
-	defer release()
-	e := exporter{index: x, db: db, filter: &f, yield: yield, seeds: [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}}
+	var seen span.Seen
+	var failed error
+	err := x.reading(ctx, func(db *sql.DB) error {
+		var err error
+		seen, err = e.export(ctx, db, cold)
+		if yielded {
+			failed, err = err, nil // whoever has some spans must not get them again
+		}
+		return err
+	})
+	if err = errors.Join(err, failed); err != nil {
+		return span.Seen{}, fmt.Errorf("export: %w", explain(ctx, err))
+	}
+	seen.Unread += e.unread
+	return seen, nil
+}
+
+// export may be called again as long as nothing was yielded.
+func (e *exporter) export(ctx context.Context, db *sql.DB, cold span.Cold) (span.Seen, error) {
+	defer e.index.memory.beside()()
+	e.db, e.unread = db, 0
 	var alone []*candidate
 	var failed error
-	seen, err := x.answer(ctx, "export", cold, func(s *snapshot) error {
-		files, err := s.mayMatch(ctx, &f)
+	// It takes no turn, since that would last as long as whoever takes the spans likes.
+	again := func(ctx context.Context, do func(context.Context) error) error {
+		return retry(ctx, do(ctx), func() error { return do(ctx) })
+	}
+	seen, err := e.index.answerFrom(ctx, db, again, cold, func(ctx context.Context, s *snapshot) error {
+		alone, e.broken = nil, false
+		files, err := s.mayMatch(ctx, e.filter)
 		if err != nil {
 			return err
 		}
@@ -35,7 +62,7 @@ func (x *Index) Export(ctx context.Context, f span.Filter, cold span.Cold, yield
 		if err != nil {
 			return err
 		}
-		// What follows must not be done twice, and answer would.
+		// What follows must not be done twice, and answerFrom would.
 		failed = func() error {
 			if err := e.pending(ctx, files, known); err != nil {
 				return err
@@ -43,7 +70,7 @@ func (x *Index) Export(ctx context.Context, f span.Filter, cold span.Cold, yield
 			for _, file := range files {
 				switch {
 				case file.id < 0:
-				case file.duplicates == 0 && !x.hasChanged(file):
+				case file.duplicates == 0 && !e.index.hasChanged(file):
 					alone = append(alone, file)
 				default:
 					// Which rows are the file's own is only known at this moment.
@@ -56,17 +83,13 @@ func (x *Index) Export(ctx context.Context, f span.Filter, cold span.Cold, yield
 		}()
 		return nil
 	})
-	if err != nil {
-		return span.Seen{}, err
+	if err == nil {
+		err = failed
 	}
-	if failed == nil {
-		failed = e.files(ctx, alone, nil)
+	if err == nil {
+		err = e.files(ctx, alone, nil)
 	}
-	if failed != nil {
-		return span.Seen{}, fmt.Errorf("export: %w", explain(ctx, failed))
-	}
-	seen.Unread += e.unread
-	return seen, nil
+	return seen, err
 }
 
 // exporter hands spans on.
@@ -78,6 +101,8 @@ type exporter struct {
 	// seeds make 128 bits of the identity of a span: two of a billion meet by chance in one of 10^20 exports.
 	seeds  [2]maphash.Seed
 	unread int64
+	// broken: the transaction of the snapshot has failed.
+	broken bool
 }
 
 // identity is what makes a span another one, as the index has it (keyColumns).
@@ -160,13 +185,18 @@ type yieldError struct{ err error }
 
 func (e *yieldError) Error() string { return e.err.Error() }
 
-const isRegisteredSQL = `SELECT count(*) > 0 FROM parquet_files WHERE file_path = $1`
+const (
+	isRegisteredSQL = `SELECT count(*) > 0 FROM parquet_files WHERE file_path = $1`
+	isIndexedSQL    = `SELECT count(*) > 0 FROM parquet_files WHERE file_id = $1`
+)
 
 // failed passes over a file that has left the lake and the index, and tells of one that is not indexed yet as unread.
 func (e *exporter) failed(ctx context.Context, file *candidate, err error) error {
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
+	case refusing(err):
+		return err
 	case file.id < 0:
 		e.unread++
 		return nil
@@ -174,7 +204,10 @@ func (e *exporter) failed(ctx context.Context, file *candidate, err error) error
 		return err
 	}
 	var registered bool
-	if queryErr := e.db.QueryRowContext(ctx, isRegisteredSQL, file.path).Scan(&registered); queryErr != nil {
+	queryErr := e.index.patiently(ctx, func(ctx context.Context) error {
+		return e.db.QueryRowContext(ctx, isRegisteredSQL, file.path).Scan(&registered)
+	})
+	if queryErr != nil {
 		return queryErr
 	}
 	if registered {
@@ -196,9 +229,9 @@ WHERE file_id = $1 AND hash(trace_id) % $2 = $3`
 func (e *exporter) sharing(ctx context.Context, s *snapshot, file *candidate) error {
 	parts := 1 + file.rows/rememberedSpans
 	for number := range parts {
-		own, err := e.identities(ctx, s, ownSQL, file.id, parts, number)
+		own, err := e.own(ctx, s, file.id, parts, number)
 		if err != nil {
-			return err
+			return fmt.Errorf("spans of %s: %w", file.path, err)
 		}
 		p := part{number: number, of: parts, own: func(id identity) bool {
 			key := e.hash(id)
@@ -213,6 +246,36 @@ func (e *exporter) sharing(ctx context.Context, s *snapshot, file *candidate) er
 	return nil
 }
 
+// errReindexed ends an export.
+var errReindexed = errors.New("the file was indexed anew while it was exported and memory was short: export again, or raise --memory")
+
+// own are the spans that the index has of a part of a file. A file that is indexed anew gets another id, so what the index has of this one
+// is later what it was at the moment of the snapshot, or nothing; it is asked for later if there is no memory now.
+func (e *exporter) own(ctx context.Context, s *snapshot, id int32, parts, number int64) (own map[identityHash]struct{}, err error) {
+	if !e.broken {
+		own, err = e.identities(ctx, s.tx, ownSQL, id, parts, number)
+		if !outOfMemory(err) {
+			return own, err
+		}
+		e.broken = true // an error ends a transaction
+	}
+	err = e.index.patiently(ctx, func(ctx context.Context) error {
+		var there bool
+		if own, err = e.identities(ctx, e.db, ownSQL, id, parts, number); err != nil {
+			return err
+		}
+		// Asked afterwards: it does not come back.
+		if err := e.db.QueryRowContext(ctx, isIndexedSQL, id).Scan(&there); err != nil {
+			return err
+		}
+		if !there {
+			return errReindexed
+		}
+		return nil
+	})
+	return own, err
+}
+
 // hasChanged tells whether a file is not as it was when it was indexed. Whoever touches it does not change its spans: until it is indexed
 // anew, those are exported that the index has of it.
 func (x *Index) hasChanged(file *candidate) bool {
@@ -220,9 +283,9 @@ func (x *Index) hasChanged(file *candidate) bool {
 	return err == nil && (now.Size != file.size || now.ModTime.UnixMicro() != file.mtime)
 }
 
-func (e *exporter) identities(ctx context.Context, s *snapshot, query string, args ...any) (map[identityHash]struct{}, error) {
+func (e *exporter) identities(ctx context.Context, from querier, query string, args ...any) (map[identityHash]struct{}, error) {
 	all := make(map[identityHash]struct{})
-	err := s.each(ctx, query, func(scan func(...any) error) error {
+	err := eachRowOf(ctx, from, query, func(scan func(...any) error) error {
 		var id identity
 		var end sql.NullInt64
 		err := scan(&id.traceID, &id.spanID, &id.serviceName, &id.name, &id.kind, &id.status, &id.start, &end)
@@ -244,7 +307,7 @@ func (e *exporter) knownPending(ctx context.Context, s *snapshot) (map[identityH
 	if !ok {
 		return nil, nil
 	}
-	return e.identities(ctx, s, fmt.Sprintf(knownPendingSQL, rows.sql), rows.args...)
+	return e.identities(ctx, s.tx, fmt.Sprintf(knownPendingSQL, rows.sql), rows.args...)
 }
 
 // pending yields the spans of pending files that are not known, once each. They are not many.

@@ -17,10 +17,34 @@ var ErrClosed = errors.New("the index is not open")
 
 // freeTemp gives the memory of deleted rows of the temporary tables free, which DuckDB does in no other way: without it
 // an index that follows its lake would grow with each look and each batch.
+//
+// If that fails, DuckDB refuses all further work on these tables, and on nothing else: they are made anew then, and are empty.
 func (x *Index) freeTemp(ctx context.Context) error {
-	if _, err := x.conn.ExecContext(ctx, "CHECKPOINT temp"); err != nil {
-		return fmt.Errorf("free temporary tables: %w", err)
+	x.makeRoom(ctx)
+	_, err := x.conn.ExecContext(ctx, "CHECKPOINT temp")
+	if err == nil {
+		return nil
 	}
+	x.log.Warn("cannot free the memory of temporary tables, making them anew and looking at the whole lake again", "error", err)
+	if err := x.renewConn(ctx); err != nil {
+		return fmt.Errorf("make temporary tables anew: %w", err)
+	}
+	return nil
+}
+
+// renewConn takes another connection to write with.
+func (x *Index) renewConn(ctx context.Context) error {
+	x.backlog.lost = true
+	conn, err := x.db.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	if _, err := conn.ExecContext(ctx, tempTablesSQL); err != nil {
+		discard(conn)
+		return err
+	}
+	discard(x.conn)
+	x.conn = conn
 	return nil
 }
 
@@ -59,9 +83,13 @@ func (x *Index) lockWriter(ctx context.Context) (unlock func(), err error) {
 // revive opens the database again if an error has made DuckDB refuse all further work on it, as internal errors do. What
 // was committed is there again; the transaction that failed and the temporary tables are not.
 func (x *Index) revive(ctx context.Context) error {
-	_, err := x.conn.ExecContext(ctx, "SELECT 1")
+	err := x.patiently(ctx, func(ctx context.Context) error {
+		// Of a temporary table, since those may be what is broken.
+		_, err := x.conn.ExecContext(ctx, "SELECT count(*) FROM lake_scope")
+		return err
+	})
 	var duck *duckdb.Error
-	if err == nil || !errors.As(err, &duck) {
+	if err == nil || !errors.As(err, &duck) || outOfMemory(err) {
 		return err
 	}
 	x.log.Warn("DuckDB stopped working on the index after an error, opening it again", "index", x.opts.Path, "error", err)
@@ -114,13 +142,13 @@ FROM duckdb_memory()`
 
 // Size says what the index takes on the disk and in memory.
 func (x *Index) Size(ctx context.Context) (span.IndexSize, error) {
-	db, release, err := x.reader()
-	if err != nil {
-		return span.IndexSize{}, fmt.Errorf("size of the index: %w", err)
-	}
-	defer release()
 	var size span.IndexSize
-	if err := db.QueryRowContext(ctx, memorySQL).Scan(&size.MemoryBytes, &size.SpilledBytes); err != nil {
+	err := x.reading(ctx, func(db *sql.DB) error {
+		return x.patiently(ctx, func(ctx context.Context) error {
+			return db.QueryRowContext(ctx, memorySQL).Scan(&size.MemoryBytes, &size.SpilledBytes)
+		})
+	})
+	if err != nil {
 		return size, fmt.Errorf("size of the index: %w", err)
 	}
 	// Looked up by name only: opening and closing the file would drop DuckDB's lock on it, see lockHolder.

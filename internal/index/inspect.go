@@ -24,7 +24,15 @@ const (
 // inspect is inspector.inspect on the connection that writes.
 func (x *Index) inspect(ctx context.Context, items []*item) error {
 	in := inspector{index: x, conn: func() *sql.Conn { return x.conn }, recover: x.revive}
-	return in.inspect(ctx, items)
+	if err := in.inspect(ctx, items); err != nil {
+		return err
+	}
+	for _, it := range items {
+		if it.failure != nil && x.crowded(it.failure) {
+			return it.failure // it is not to blame
+		}
+	}
+	return nil
 }
 
 // inspector finds out what is in files.
@@ -54,6 +62,9 @@ func (x inspector) inspect(ctx context.Context, items []*item) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
+	if beginsAnew(ctx, err) {
+		return err
+	}
 	// One of them is bad: ask for each alone.
 	for _, it := range sound {
 		it.layout, it.failure = layout{}, nil
@@ -63,6 +74,9 @@ func (x inspector) inspect(ctx context.Context, items []*item) error {
 		err := x.inspectFooters(ctx, []*item{it})
 		if ctx.Err() != nil {
 			return ctx.Err()
+		}
+		if beginsAnew(ctx, err) {
+			return err
 		}
 		if err != nil {
 			it.fail(err)
@@ -141,7 +155,7 @@ func (x inspector) inspectFooters(ctx context.Context, items []*item) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, x.index.opts.Limits.Time)
 	defer cancel()
-	if err := x.index.patiently(ctx, func() error { return x.readFooters(ctx, items) }); err != nil {
+	if err := x.index.patiently(ctx, func(ctx context.Context) error { return x.readFooters(ctx, items) }); err != nil {
 		return errors.Join(err, ctx.Err()) // DuckDB only says that it was interrupted
 	}
 	return nil

@@ -92,26 +92,35 @@ func utc(t *time.Time) *time.Time {
 
 // list reads all rows of a query.
 func list[T any](ctx context.Context, x *Index, what, query string, scan func(*sql.Rows, *T) error, args ...any) ([]T, error) {
-	db, release, err := x.reader()
+	var all []T
+	err := x.reading(ctx, func(db *sql.DB) error {
+		return x.patiently(ctx, func(ctx context.Context) (err error) {
+			all, err = listOf(ctx, db, query, scan, args...)
+			return err
+		})
+	})
 	if err != nil {
-		return nil, fmt.Errorf("list %s: %w", what, err)
+		return nil, fmt.Errorf("list %s: %w", what, explain(ctx, err))
 	}
-	defer release()
+	return all, nil
+}
+
+func listOf[T any](ctx context.Context, db *sql.DB, query string, scan func(*sql.Rows, *T) error, args ...any) ([]T, error) {
 	rows, err := db.QueryContext(ctx, query, args...)
 	if err != nil {
-		return nil, fmt.Errorf("list %s: %w", what, err)
+		return nil, err
 	}
 	defer func() { _ = rows.Close() }()
 	all := []T{}
 	for rows.Next() {
 		var one T
 		if err := scan(rows, &one); err != nil {
-			return nil, fmt.Errorf("list %s: %w", what, err)
+			return nil, err
 		}
 		all = append(all, one)
 	}
 	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("list %s: %w", what, err)
+		return nil, err
 	}
 	return all, nil
 }
@@ -148,9 +157,14 @@ func (x *Index) update(ctx context.Context, statement string, args ...any) (int6
 		return 0, err
 	}
 	defer unlock()
-	result, err := x.conn.ExecContext(ctx, statement, args...)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected()
+	var count int64
+	err = x.patiently(ctx, func(ctx context.Context) error {
+		result, err := x.conn.ExecContext(ctx, statement, args...)
+		if err != nil {
+			return err
+		}
+		count, err = result.RowsAffected()
+		return err
+	})
+	return count, err
 }

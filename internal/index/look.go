@@ -70,7 +70,7 @@ type look struct {
 
 func (x *Index) look(ctx context.Context, listing span.Listing, o LookOptions) (Found, error) {
 	l := look{index: x, whole: listing.Whole, options: o, unfinished: make(map[string]bool)}
-	if err := x.freeTemp(uncancelled(ctx)); err != nil {
+	if err := x.patiently(uncancelled(ctx), x.freeTemp); err != nil {
 		return Found{}, err
 	}
 	if err := x.returnQueue(); err != nil {
@@ -82,26 +82,25 @@ func (x *Index) look(ctx context.Context, listing span.Listing, o LookOptions) (
 	if err := l.noteAtOnce(uncancelled(ctx)); err != nil {
 		return l.found, fmt.Errorf("find new files: %w", err)
 	}
-	return l.found, x.publish(uncancelled(ctx))
+	return l.found, x.patiently(uncancelled(ctx), x.publish)
 }
 
 // noteAtOnce notes all of what was listed or, after an error, nothing: what was noted before is still to be done then.
 func (l *look) noteAtOnce(ctx context.Context) error {
 	x := l.index
-	tx, err := x.conn.BeginTx(ctx, nil)
-	if err != nil {
-		return err
-	}
 	var size Backlog
-	// The statements take the way past tx, on its connection.
-	if err = l.note(ctx); err == nil {
+	listed := l.found
+	err := x.inTransaction(ctx, func(ctx context.Context, _ *sql.Tx) error {
+		l.found = listed // it may be called again
+		// The statements take the way past the transaction, on its connection.
+		if err := l.note(ctx); err != nil {
+			return err
+		}
+		var err error
 		size, err = x.measure(ctx)
-	}
-	if err != nil {
-		_ = tx.Rollback() // it is rolled back whatever Rollback says
 		return err
-	}
-	if err := tx.Commit(); err != nil {
+	})
+	if err != nil {
 		return err
 	}
 	x.setBacklog(size)
@@ -330,8 +329,13 @@ func (x *Index) eachRow(ctx context.Context, query string, row func(scan func(..
 	return eachRowOf(ctx, x.conn, query, row, args...)
 }
 
-// eachRowOf calls row for each row of a query on a connection.
-func eachRowOf(ctx context.Context, conn *sql.Conn, query string, row func(scan func(...any) error) error, args ...any) error {
+// querier is the database, a connection or a transaction.
+type querier interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+}
+
+// eachRowOf calls row for each row of a query.
+func eachRowOf(ctx context.Context, conn querier, query string, row func(scan func(...any) error) error, args ...any) error {
 	rows, err := conn.QueryContext(ctx, query, args...)
 	if err != nil {
 		return err

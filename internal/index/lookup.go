@@ -2,6 +2,7 @@ package index
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"time"
 )
@@ -33,17 +34,15 @@ func (x *Index) sortLookup(ctx context.Context) (time.Duration, error) {
 		return 0, nil
 	}
 	start := time.Now()
-	tx, err := x.conn.BeginTx(context.WithoutCancel(ctx), nil) // see transact
-	if err != nil {
-		return 0, fmt.Errorf("sort trace lookup: %w", err)
-	}
-	for _, statement := range []string{sortTailSQL, dropTailSQL} {
-		if _, err := tx.ExecContext(ctx, statement); err != nil {
-			_ = tx.Rollback() // it is rolled back whatever Rollback says
-			return 0, fmt.Errorf("sort trace lookup: %w", err)
+	err := x.inTransaction(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		for _, statement := range []string{sortTailSQL, dropTailSQL} {
+			if _, err := tx.ExecContext(ctx, statement); err != nil {
+				return err
+			}
 		}
-	}
-	if err := tx.Commit(); err != nil {
+		return nil
+	})
+	if err != nil {
 		return 0, fmt.Errorf("sort trace lookup: %w", err)
 	}
 	return time.Since(start), nil
@@ -80,33 +79,17 @@ const boundKey = `coalesce(TRY_CAST($1 AS UUID), CAST(md5($1) AS UUID))`
 
 // TraceSpans lists the spans of one trace by start time. A trace that is not in the index has none.
 func (x *Index) TraceSpans(ctx context.Context, traceID string) ([]SpanSummary, error) {
-	db, release, err := x.reader()
-	if err != nil {
-		return nil, fmt.Errorf("look trace %q up: %w", traceID, err)
-	}
-	defer release()
-	rows, err := db.QueryContext(ctx, traceSpansSQL, traceID)
-	if err != nil {
-		return nil, fmt.Errorf("look trace %q up: %w", traceID, err)
-	}
-	defer func() { _ = rows.Close() }()
-	var spans []SpanSummary
-	for rows.Next() {
-		var s SpanSummary
+	return list(ctx, x, fmt.Sprintf("spans of trace %q", traceID), traceSpansSQL, func(rows *sql.Rows, s *SpanSummary) error {
 		var end *time.Time
 		var duration int64
 		if err := rows.Scan(&s.TraceID, &s.SpanID, &s.ParentSpanID, &s.ServiceName, &s.Name, &s.StartTime, &end, &duration,
 			&s.StatusCode, &s.Kind, &s.IsRoot, &s.FilePath); err != nil {
-			return nil, fmt.Errorf("look trace %q up: %w", traceID, err)
+			return err
 		}
 		if end != nil {
 			s.EndTime = *end
 		}
 		s.Duration = time.Duration(duration)
-		spans = append(spans, s)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("look trace %q up: %w", traceID, err)
-	}
-	return spans, nil
+		return nil
+	}, traceID)
 }

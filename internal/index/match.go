@@ -57,7 +57,7 @@ func (x *Index) MatchesOf(ctx context.Context, f span.Filter, traceIDs []string,
 // find looks for attributes.
 func (m *matching) find(ctx context.Context, cold span.Cold) ([]span.TraceMatch, span.Seen, error) {
 	var files []*candidate
-	seen, err := m.index.answer(ctx, "find attributes", cold, func(s *snapshot) (err error) {
+	seen, err := m.index.answer(ctx, "find attributes", cold, func(ctx context.Context, s *snapshot) (err error) {
 		files, err = s.mayMatch(ctx, m.filter, m.traces...)
 		return err
 	})
@@ -80,7 +80,7 @@ LIMIT %s`
 
 // matchRows is Matches by metadata alone.
 func (x *Index) matchRows(ctx context.Context, f *span.Filter, limit int, cold span.Cold) (matches []span.TraceMatch, seen span.Seen, err error) {
-	seen, err = x.answer(ctx, "find traces", cold, func(s *snapshot) error {
+	seen, err = x.answer(ctx, "find traces", cold, func(ctx context.Context, s *snapshot) error {
 		matches = nil // it may be called again
 		var c conditions
 		c.choose(f)
@@ -217,7 +217,7 @@ const mostAsked = 64
 // MayHave counts the row groups that may have spans with the attributes of f, in its time. ok is false if it is not known, since there are
 // many files, or some whose writer does not tell.
 func (x *Index) MayHave(ctx context.Context, f span.Filter) (rowGroups int, ok bool, err error) {
-	_, err = x.answer(ctx, "look at filters", span.Cold{}, func(s *snapshot) error {
+	_, err = x.answer(ctx, "look at filters", span.Cold{}, func(ctx context.Context, s *snapshot) error {
 		rowGroups, ok = 0, false // it may be called again
 		files, err := s.candidateFiles(ctx, &f)
 		if err != nil || len(files) > mostAsked {
@@ -262,11 +262,15 @@ type matching struct {
 
 // run looks through files, the latest first, until no other can have a trace that is among the newest.
 func (m *matching) run(ctx context.Context, files []*candidate) error {
-	db, release, err := m.index.reader()
+	err := m.index.reading(ctx, func(db *sql.DB) error { return m.runOn(ctx, db, files) })
 	if err != nil {
-		return fmt.Errorf("find attributes: %w", err)
+		return fmt.Errorf("find attributes: %w", explain(ctx, err))
 	}
-	defer release()
+	return nil
+}
+
+func (m *matching) runOn(ctx context.Context, db *sql.DB, files []*candidate) error {
+	m.unread = 0 // it may be called again; traces that were found once stay found
 	// One row group is read by one thread of DuckDB, the one that asks: two can be read at once even where DuckDB has one thread, for want
 	// of memory; decoding is what takes the time.
 	group, groupCtx := errgroup.WithContext(ctx)
@@ -280,10 +284,7 @@ func (m *matching) run(ctx context.Context, files []*candidate) error {
 			break
 		}
 	}
-	if err := group.Wait(); err != nil {
-		return fmt.Errorf("find attributes: %w", explain(ctx, err))
-	}
-	return nil
+	return group.Wait()
 }
 
 // start reads some files, a portion at a time.
@@ -318,6 +319,8 @@ func (m *matching) failed(ctx context.Context, file *candidate, err error) error
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
+	case refusing(err):
+		return err
 	case missing(err):
 		return nil
 	case file.id < 0:

@@ -77,6 +77,8 @@ type Index struct {
 	// conn runs everything that writes, since temporary tables belong to a connection.
 	conn *sql.Conn
 
+	memory *memory
+
 	backlog backlog
 	// inspections are of files that are not indexed yet.
 	inspections inspections
@@ -109,7 +111,8 @@ func Open(ctx context.Context, o Options) (*Index, error) {
 	if strings.ContainsAny(path, "?#%") || strings.ContainsFunc(path, unicode.IsControl) {
 		return nil, &UnusableError{Path: path, Reason: "has a name that DuckDB's driver cannot open: choose one without ? # % and control characters"}
 	}
-	x := &Index{opts: o, log: o.Log, lake: lake, partSpans: partSpans, dailyTail: dailyTail, dailyPart: dailyPart, now: time.Now}
+	x := &Index{opts: o, log: o.Log, lake: lake, partSpans: partSpans, dailyTail: dailyTail, dailyPart: dailyPart, now: time.Now,
+		memory: newMemory()}
 	if err := x.connect(ctx); err != nil {
 		return nil, err
 	}

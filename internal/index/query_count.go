@@ -27,7 +27,7 @@ func (x *Index) Counts(ctx context.Context, q span.CountQuery, cold span.Cold) (
 		return nil, span.Seen{}, &span.InvalidError{What: "step", Value: q.Step.String(), Problem: "must be at least a microsecond"}
 	}
 	var counts []span.Count
-	seen, err := x.answer(ctx, "count spans", cold, func(s *snapshot) error {
+	seen, err := x.answer(ctx, "count spans", cold, func(ctx context.Context, s *snapshot) error {
 		c := counting{snapshot: s, query: q, groups: make(map[group]*span.Count)}
 		if err := c.run(ctx); err != nil {
 			return err

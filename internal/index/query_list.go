@@ -13,7 +13,7 @@ import (
 // place. Fewer than limit are all that there are. Each span is there once, also if a pending file repeats it.
 func (x *Index) List(ctx context.Context, f span.Filter, rootsOnly bool, after span.Key, limit int, cold span.Cold) ([]span.Row, span.Seen, error) {
 	var rows []span.Row
-	seen, err := x.answer(ctx, "list spans", cold, func(s *snapshot) error {
+	seen, err := x.answer(ctx, "list spans", cold, func(ctx context.Context, s *snapshot) error {
 		var err error
 		rows, err = s.list(ctx, page{filter: f, rootsOnly: rootsOnly, after: after}, limit)
 		return err

@@ -45,7 +45,7 @@ func (x *Index) Boundaries(ctx context.Context, service string, from, until time
 	}
 	size := c.bind(max(spans, 1))
 	var cuts []time.Time
-	_, err := x.answer(ctx, "divide time", span.Cold{}, func(s *snapshot) error {
+	_, err := x.answer(ctx, "divide time", span.Cold{}, func(ctx context.Context, s *snapshot) error {
 		return s.each(ctx, fmt.Sprintf(boundariesSQL, size, maxCuts, count, table, c.where()), func(scan func(...any) error) error {
 			var cut time.Time
 			if err := scan(&cut); err != nil {
@@ -99,7 +99,7 @@ LIMIT %d`
 // spans of the service, and at most 10,000 names are listed.
 func (x *Index) Operations(ctx context.Context, service string) ([]span.Operation, error) {
 	var all []span.Operation
-	_, err := x.answer(ctx, "list operations", span.Cold{}, func(s *snapshot) error {
+	_, err := x.answer(ctx, "list operations", span.Cold{}, func(ctx context.Context, s *snapshot) error {
 		all = nil // it may be called again
 		w := windows{snapshot: s, service: service, least: 1}
 		from, _, _, err := w.next(ctx, operationSpans)
@@ -157,7 +157,7 @@ func (x *Index) Dependencies(ctx context.Context, from, until time.Time) ([]span
 	}
 	c.between(from, until)
 	var all []span.Dependency
-	_, err := x.answer(ctx, "find dependencies", span.Cold{}, func(s *snapshot) error {
+	_, err := x.answer(ctx, "find dependencies", span.Cold{}, func(ctx context.Context, s *snapshot) error {
 		all = nil // it may be called again
 		return s.each(ctx, fmt.Sprintf(dependenciesSQL, children, c.where()), func(scan func(...any) error) error {
 			var d span.Dependency

@@ -32,7 +32,7 @@ WHERE trace_id IN (SELECT trace_id FROM wanted)
 // TraceRows lists the spans of traces, in the order of a listing. Spans of pending files may be repeats.
 func (x *Index) TraceRows(ctx context.Context, traceIDs []string, cold span.Cold) ([]span.Row, span.Seen, error) {
 	var rows []span.Row
-	seen, err := x.answer(ctx, "look traces up", cold, func(s *snapshot) error {
+	seen, err := x.answer(ctx, "look traces up", cold, func(ctx context.Context, s *snapshot) error {
 		var c conditions
 		query := tracesRowsSQL
 		if len(traceIDs) == 1 {
@@ -69,7 +69,7 @@ ORDER BY file_id`
 // TraceFiles are the files that have spans of a trace, and perhaps some that have none.
 func (x *Index) TraceFiles(ctx context.Context, traceID string, cold span.Cold) ([]string, span.Seen, error) {
 	var files []string
-	seen, err := x.answer(ctx, "look a trace up", cold, func(s *snapshot) error {
+	seen, err := x.answer(ctx, "look a trace up", cold, func(ctx context.Context, s *snapshot) error {
 		files = nil // it may be called again
 		err := s.each(ctx, traceFilesSQL, func(scan func(...any) error) error {
 			var path string
@@ -96,7 +96,7 @@ func (x *Index) TraceFiles(ctx context.Context, traceID string, cold span.Cold) 
 // RootsOf lists the root spans of traces that f chooses, attributes aside, in the order of a listing. Spans of pending files may be repeats.
 func (x *Index) RootsOf(ctx context.Context, f span.Filter, traceIDs []string, cold span.Cold) ([]span.Row, span.Seen, error) {
 	var rows []span.Row
-	seen, err := x.answer(ctx, "find root spans", cold, func(s *snapshot) error {
+	seen, err := x.answer(ctx, "find root spans", cold, func(ctx context.Context, s *snapshot) error {
 		var c conditions
 		c.choose(&f)
 		c.and("is_root")
@@ -141,7 +141,7 @@ LIMIT %d`
 // TracesOf lists the traces that have a span with an id, at most 1,000 of them. It looks through all spans.
 func (x *Index) TracesOf(ctx context.Context, spanID string, cold span.Cold) ([]string, span.Seen, error) {
 	var traces []string
-	seen, err := x.answer(ctx, "find the trace of a span", cold, func(s *snapshot) error {
+	seen, err := x.answer(ctx, "find the trace of a span", cold, func(ctx context.Context, s *snapshot) error {
 		traces = nil
 		add := func(scan func(...any) error) error {
 			var id string

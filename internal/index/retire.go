@@ -36,7 +36,11 @@ ORDER BY day, mtime, file_path`
 
 // Expired lists the files of the index that a policy lets go, the oldest first.
 func (x *Index) Expired(ctx context.Context, policy span.RetentionPolicy) ([]span.RetiredFile, error) {
-	expired, err := x.expired(ctx, policy)
+	var expired []expiredFile
+	err := x.reading(ctx, func(db *sql.DB) (err error) {
+		expired, err = x.expired(ctx, db, policy)
+		return err
+	})
 	files := make([]span.RetiredFile, len(expired))
 	for i, f := range expired {
 		files[i] = f.RetiredFile
@@ -50,15 +54,22 @@ type expiredFile struct {
 	mtime int64
 }
 
-func (x *Index) expired(ctx context.Context, policy span.RetentionPolicy) ([]expiredFile, error) {
+func (x *Index) expired(ctx context.Context, db *sql.DB, policy span.RetentionPolicy) (files []expiredFile, err error) {
 	if policy == (span.RetentionPolicy{}) {
 		return nil, nil
 	}
-	return list(ctx, x, "expired files", expiredSQL, func(rows *sql.Rows, f *expiredFile) error {
-		err := rows.Scan(&f.Path, &f.Day, &f.SizeBytes, &f.RowCount, &f.mtime)
-		f.Day = f.Day.UTC()
+	err = x.patiently(ctx, func(ctx context.Context) (err error) {
+		files, err = listOf(ctx, db, expiredSQL, func(rows *sql.Rows, f *expiredFile) error {
+			err := rows.Scan(&f.Path, &f.Day, &f.SizeBytes, &f.RowCount, &f.mtime)
+			f.Day = f.Day.UTC()
+			return err
+		}, x.now(), policy.Days, policy.Bytes)
 		return err
-	}, x.now(), policy.Days, policy.Bytes)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list expired files: %w", err)
+	}
+	return files, nil
 }
 
 // Retired is what Retire did.
@@ -92,7 +103,7 @@ func (x *Index) Retire(ctx context.Context, policy span.RetentionPolicy, remove 
 	}
 	// They may have been waiting to be tried again.
 	x.backlog.done = append(x.backlog.done, paths(items)...)
-	if err := x.dropDone(ctx); err != nil {
+	if err := x.patiently(ctx, x.dropDone); err != nil {
 		return done, err
 	}
 	deleted, err := x.deleteRetired(ctx, remove)
@@ -105,7 +116,7 @@ const retireSettle = time.Minute
 // nextExpired are the files of the next transaction of Retire, and whether there are more. One that has changed since it
 // was indexed stays: it may be young, and the next look will see it.
 func (x *Index) nextExpired(ctx context.Context, policy span.RetentionPolicy) (items []*item, more bool, err error) {
-	expired, err := x.expired(ctx, policy)
+	expired, err := x.expired(ctx, x.db, policy)
 	if err != nil {
 		return nil, false, err
 	}

@@ -2,6 +2,7 @@ package index
 
 import (
 	"context"
+	"database/sql"
 	"database/sql/driver"
 	"errors"
 	"fmt"
@@ -39,11 +40,23 @@ func quote(text string) string { return "'" + strings.ReplaceAll(text, "'", "''"
 //
 // Errors: *span.QueryError if the query is at fault, ErrNotSelect in it if it would write; or what header and row return.
 func (x *Index) Select(ctx context.Context, query string, form span.Form, header func(columns []string) error, row func(values []*string) error) error {
-	db, release, err := x.reader()
-	if err != nil {
-		return fmt.Errorf("query: %w", err)
-	}
-	defer release()
+	started := false
+	var failed error
+	err := x.reading(ctx, func(db *sql.DB) error {
+		err := x.selectFrom(ctx, db, query, form, func(columns []string) error {
+			started = true
+			return header(columns)
+		}, row)
+		if started {
+			failed, err = err, nil // whoever has some rows must not get them again
+		}
+		return err
+	})
+	return errors.Join(err, failed)
+}
+
+func (x *Index) selectFrom(ctx context.Context, db *sql.DB, query string, form span.Form, header func([]string) error, row func([]*string) error) error {
+	defer x.memory.beside()()
 	conn, err := db.Conn(ctx)
 	if err != nil {
 		return fmt.Errorf("query: %w", err)
@@ -162,11 +175,10 @@ func queryError(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return fmt.Errorf("query: %w", ctx.Err())
 	}
-	duck, ok := errors.AsType[*duckdb.Error](err)
 	switch {
-	case ok && duck.Type == duckdb.ErrorTypeOutOfMemory:
+	case outOfMemory(err):
 		return fmt.Errorf("the query needs more memory than there is, raise --memory: %w", err)
-	case ok && duck.Type == duckdb.ErrorTypeFatal:
+	case refusing(err):
 		return fmt.Errorf("query: %w", err)
 	}
 	return &span.QueryError{Err: err}

@@ -131,8 +131,12 @@ func (x *Index) open(ctx context.Context, db *sql.DB, paths []string, failed fun
 	}
 	defer func() { _ = conn.Close() }() // gives it back to the pool
 	for some := range slices.Chunk(fresh, shapesAtOnce) {
-		if err := x.patiently(ctx, func() error { return x.readShapes(ctx, conn, some) }); err == nil {
+		err := x.patiently(ctx, func(ctx context.Context) error { return x.readShapes(ctx, conn, some) })
+		if err == nil {
 			continue
+		}
+		if beginsAnew(ctx, err) || refusing(err) {
+			return nil, err
 		}
 		// One of them is bad: which one?
 		for _, w := range some {

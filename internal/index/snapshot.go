@@ -37,39 +37,44 @@ type snapshot struct {
 // anew, in the latter case with a snapshot that is without the file; such a file is told as unread. read must neither keep the snapshot nor call methods of the index that read.
 //
 // An error of read that is not DuckDB's ends it at once.
-func (x *Index) answer(ctx context.Context, what string, cold span.Cold, read func(*snapshot) error) (span.Seen, error) {
-	db, release, err := x.reader()
+func (x *Index) answer(ctx context.Context, what string, cold span.Cold, read func(context.Context, *snapshot) error) (seen span.Seen, err error) {
+	err = x.reading(ctx, func(db *sql.DB) (err error) {
+		seen, err = x.answerFrom(ctx, db, x.patiently, cold, read)
+		return err
+	})
 	if err != nil {
-		return span.Seen{}, fmt.Errorf("%s: %w", what, err)
+		return span.Seen{}, fmt.Errorf("%s: %w", what, explain(ctx, err))
 	}
-	defer release()
-	conn, err := db.Conn(ctx)
-	if err != nil {
-		return span.Seen{}, fmt.Errorf("%s: %w", what, err)
-	}
-	defer func() { _ = conn.Close() }() // gives it back to the pool
-	left := int64(0)                    // files that were given up
+	return seen, nil
+}
+
+// patience does something again that found no memory.
+type patience func(ctx context.Context, do func(context.Context) error) error
+
+func (x *Index) answerFrom(ctx context.Context, db *sql.DB, patiently patience, cold span.Cold,
+	read func(context.Context, *snapshot) error,
+) (span.Seen, error) {
+	left := int64(0) // files that were given up
 	for {
 		var s *snapshot
-		err := x.patiently(ctx, func() (err error) {
-			if s, err = x.snapshot(ctx, conn, cold); err != nil {
+		err := patiently(ctx, func(ctx context.Context) (err error) {
+			if s, err = x.snapshot(ctx, db, cold); err != nil {
 				return err
 			}
 			defer s.close()
-			return read(s)
+			return read(ctx, s)
 		})
 		if err == nil {
 			s.seen.Unread += left
 			return s.seen, nil
 		}
-		if s == nil {
-			return span.Seen{}, fmt.Errorf("%s: %w", what, explain(ctx, err))
+		if s == nil || len(s.pending) == 0 || ctx.Err() != nil || refusing(err) {
+			return span.Seen{}, err
 		}
-		var duck *duckdb.Error
-		if len(s.pending) == 0 || ctx.Err() != nil || !errors.As(err, &duck) {
-			return span.Seen{}, fmt.Errorf("%s: %w", what, explain(ctx, err))
+		if _, ok := errors.AsType[*duckdb.Error](err); !ok {
+			return span.Seen{}, err
 		}
-		bad := s.probe(ctx)
+		bad := x.badFiles(ctx, db, s.pending)
 		if len(bad) == 0 {
 			bad = paths(s.pending) // each can be read alone, but together they are too much
 		}
@@ -79,23 +84,34 @@ func (x *Index) answer(ctx context.Context, what string, cold span.Cold, read fu
 	}
 }
 
-// explain says that it was the context if it was: DuckDB only says that it was interrupted.
+// explain says that it was the context if it was: DuckDB only says that it was interrupted. And DuckDB's advice for more memory is for those who
+// can change its settings.
 func explain(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
+	}
+	var failure *FileError
+	if outOfMemory(err) && !errors.As(err, &failure) {
+		return fmt.Errorf("there is not enough memory, raise --memory (SPANLAKE_MEMORY): %w", err)
 	}
 	return err
 }
 
 // snapshot begins a transaction that reads. Files are inspected before it, since an error within would end it.
-func (x *Index) snapshot(ctx context.Context, conn *sql.Conn, cold span.Cold) (*snapshot, error) {
+func (x *Index) snapshot(ctx context.Context, db *sql.DB, cold span.Cold) (*snapshot, error) {
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		return nil, err
+	}
 	s := &snapshot{index: x, conn: conn}
 	candidates, err := s.candidates(ctx, cold.Pending)
 	if err != nil {
+		_ = conn.Close()
 		return nil, fmt.Errorf("inspect files that are not indexed yet: %w", err)
 	}
 	// Not with a context that ends: database/sql would then close the connection in the middle.
 	if s.tx, err = conn.BeginTx(context.WithoutCancel(ctx), nil); err != nil {
+		discard(conn)
 		return nil, err
 	}
 	if err = s.findPending(ctx, cold.Pending, candidates); err == nil {
@@ -108,8 +124,15 @@ func (x *Index) snapshot(ctx context.Context, conn *sql.Conn, cold span.Cold) (*
 	return s, nil
 }
 
-// close ends the transaction.
-func (s *snapshot) close() { _ = s.tx.Rollback() } // nothing was written
+// close ends the transaction and gives the connection back, unless it could not be ended, for want of memory: then the next one on this
+// connection would be the same, which has failed.
+func (s *snapshot) close() {
+	if err := s.tx.Rollback(); err != nil {
+		discard(s.conn)
+		return
+	}
+	_ = s.conn.Close()
+}
 
 // candidates are the files that can be read, within the limits, by path.
 func (s *snapshot) candidates(ctx context.Context, files []span.File) (map[string]*item, error) {
@@ -220,17 +243,7 @@ func (s *snapshot) findHotFiles(ctx context.Context, files []string) error {
 
 // each calls row for each row of a query at the moment of the snapshot.
 func (s *snapshot) each(ctx context.Context, query string, row func(scan func(...any) error) error, args ...any) error {
-	rows, err := s.tx.QueryContext(ctx, query, args...)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = rows.Close() }()
-	for rows.Next() {
-		if err := row(rows.Scan); err != nil {
-			return err
-		}
-	}
-	return rows.Err()
+	return eachRowOf(ctx, s.tx, query, row, args...)
 }
 
 // source is a SELECT over the rows of the pending files, in the columns of span_metadata and file_row_number, with the values of its
@@ -248,12 +261,14 @@ func (s *snapshot) path(fileID int32) string { return s.pending[-fileID-1].file.
 // probeSQL reads all light columns of a file.
 const probeSQL = `SELECT count(*), bit_xor(hash(` + spanColumns + `)) FROM (%s)`
 
-// probe finds the pending files that cannot be read, and remembers those that will be bad as long as they do not change.
-func (s *snapshot) probe(ctx context.Context) (bad []string) {
-	for _, it := range s.pending {
-		source := s.index.newSource([]*item{it})
-		var rows, hash any
-		err := s.conn.QueryRowContext(ctx, fmt.Sprintf(probeSQL, source.sql), source.args...).Scan(&rows, &hash)
+// badFiles finds the pending files that cannot be read, and remembers those that will be bad as long as they do not change.
+func (x *Index) badFiles(ctx context.Context, db *sql.DB, pending []*item) (bad []string) {
+	for _, it := range pending {
+		source := x.newSource([]*item{it})
+		err := x.patiently(ctx, func(ctx context.Context) error {
+			var rows, hash any
+			return db.QueryRowContext(ctx, fmt.Sprintf(probeSQL, source.sql), source.args...).Scan(&rows, &hash)
+		})
 		if err == nil {
 			continue
 		}
@@ -261,14 +276,13 @@ func (s *snapshot) probe(ctx context.Context) (bad []string) {
 			return bad
 		}
 		bad = append(bad, it.file.Path)
-		var duck *duckdb.Error
-		if errors.As(err, &duck) && duck.Type == duckdb.ErrorTypeOutOfMemory {
+		if outOfMemory(err) || refusing(err) {
 			continue
 		}
-		if now, statErr := s.index.stat(it); statErr == nil && sameFile(it.file, now) {
+		if now, statErr := x.stat(it); statErr == nil && sameFile(it.file, now) {
 			it.fail(err)
-			s.index.inspections.note([]*item{it})
-			s.index.log.Debug("cannot read a file that is not indexed yet", "file", it.file.Path, "error", err)
+			x.inspections.note([]*item{it})
+			x.log.Debug("cannot read a file that is not indexed yet", "file", it.file.Path, "error", err)
 		}
 	}
 	return bad

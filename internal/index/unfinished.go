@@ -2,7 +2,6 @@ package index
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"path"
@@ -155,14 +154,13 @@ func (x *Index) Due(ctx context.Context) (paths []string, next time.Time, err er
 	defer unlock()
 	ctx = uncancelled(ctx)
 	now := x.now()
-	err = x.eachRow(ctx, dueFailedSQL, func(scan func(...any) error) error {
-		var path string
-		err := scan(&path)
-		paths = append(paths, path)
-		return err
-	}, now)
 	var retry *time.Time
-	err = errors.Join(err, x.conn.QueryRowContext(ctx, nextRetrySQL, now).Scan(&retry))
+	err = x.patiently(ctx, func(ctx context.Context) (err error) {
+		if paths, err = x.queryStrings(ctx, dueFailedSQL, now); err != nil {
+			return err
+		}
+		return x.conn.QueryRowContext(ctx, nextRetrySQL, now).Scan(&retry)
+	})
 	if err != nil {
 		return nil, next, fmt.Errorf("find files to try again: %w", err)
 	}

@@ -38,10 +38,11 @@ type VerifyOptions struct {
 // Verify compares the index with the lake and with itself, and calls found for each difference. It returns how many
 // there are. The index can be written to meanwhile: what is compared is as it was at one moment.
 func (x *Index) Verify(ctx context.Context, listing iter.Seq2[span.File, error], o VerifyOptions, found func(span.Difference)) (int, error) {
+	defer x.memory.beside()()
 	v := verifier{index: x, listing: listing, options: o, found: found}
 	defer v.close()
 	err := v.verify(ctx)
-	if duck, ok := errors.AsType[*duckdb.Error](err); ok && duck.Type == duckdb.ErrorTypeOutOfMemory {
+	if outOfMemory(err) {
 		return v.count, fmt.Errorf("verify needs more memory than there is: raise --memory, or stop the server and verify without it: %w", err)
 	}
 	if err != nil {

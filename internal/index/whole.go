@@ -59,29 +59,31 @@ func (x *Index) whole(ctx context.Context, paths []string, wanted func(path stri
 	if len(paths) == 0 {
 		return nil, false, nil
 	}
-	db, release, err := x.reader()
-	if err != nil {
+	var r wholeReader
+	err := x.reading(ctx, func(db *sql.DB) error {
+		r = wholeReader{db: db, left: maxBytes}
+		files, err := x.open(ctx, db, paths, r.missing)
+		if err != nil {
+			return err
+		}
+		for _, file := range files {
+			err := r.file(ctx, file, wanted(file.item.file.Path))
+			if errors.Is(err, errFull) {
+				return err
+			}
+			if err != nil {
+				err = r.missing(file.item.file.Path, err)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil && !errors.Is(err, errFull) {
 		return nil, false, fmt.Errorf("read whole spans: %w", err)
 	}
-	defer release()
-	r := wholeReader{db: db, left: maxBytes}
-	files, err := x.open(ctx, db, paths, r.missing)
-	if err != nil {
-		return nil, false, fmt.Errorf("read whole spans: %w", err)
-	}
-	for _, file := range files {
-		err := r.file(ctx, file, wanted(file.item.file.Path))
-		if errors.Is(err, errFull) {
-			return r.spans, true, r.gone
-		}
-		if err != nil {
-			err = r.missing(file.item.file.Path, err)
-		}
-		if err != nil {
-			return nil, false, fmt.Errorf("read whole spans: %w", err)
-		}
-	}
-	return r.spans, false, r.gone
+	return r.spans, err != nil, r.gone
 }
 
 // directBytes is maxDirectBytes, or less if DuckDB may not have as much.

@@ -216,7 +216,7 @@ func (w *wholeScanner) bytes() int64 { return w.s.Bytes() }
 
 // query runs a query on the file, whose result is in memory as a whole when it returns.
 func (w *wholeFile) query(ctx context.Context, db *sql.DB, query string, args []any) (rows *sql.Rows, err error) {
-	err = w.index.patiently(ctx, func() error {
+	err = w.index.patiently(ctx, func(ctx context.Context) error {
 		rows, err = db.QueryContext(ctx, query, args...) //nolint:rowserrcheck,sqlclosecheck // the caller reads and closes them
 		return err
 	})

@@ -192,10 +192,17 @@ func (x *Index) Work(ctx context.Context, o WorkOptions) (Step, error) {
 	if err := ctx.Err(); err != nil {
 		return Step{}, err
 	}
-	if err := x.freeTemp(uncancelled(ctx)); err != nil {
-		return Step{}, err
-	}
-	items, err := x.nextItems(uncancelled(ctx))
+	var items []*item
+	err = x.patiently(uncancelled(ctx), func(ctx context.Context) error {
+		if err := x.freeTemp(ctx); err != nil {
+			return err
+		}
+		if x.backlog.lost {
+			return ErrReopened
+		}
+		items, err = x.nextItems(ctx)
+		return err
+	})
 	if err != nil || len(items) == 0 {
 		return Step{}, err
 	}
@@ -230,10 +237,10 @@ func (x *Index) Work(ctx context.Context, o WorkOptions) (Step, error) {
 		return step, ErrReopened
 	}
 	x.countDone(step, len(items))
-	if err := x.dropDone(uncancelled(ctx)); err != nil {
+	if err := x.patiently(uncancelled(ctx), x.dropDone); err != nil {
 		return step, err
 	}
-	if err := x.publish(uncancelled(ctx)); err != nil {
+	if err := x.patiently(uncancelled(ctx), x.publish); err != nil {
 		return step, err
 	}
 	if step.LongestSort, err = x.sortLookup(ctx); err != nil {

@@ -1,0 +1,171 @@
+package index
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/duckdb/duckdb-go/v2"
+
+	"github.com/spanlake/spanlake/internal/span"
+	"github.com/spanlake/spanlake/internal/testkit"
+)
+
+// Questions and the indexer together need more memory than there is, and yet each of them is answered, as if it were alone.
+func TestAllGetTheirTurnWithLittleMemory(t *testing.T) {
+	t.Parallel()
+	var alone atomic.Int64
+	const files, spans = 24, 300
+	f := newFixture(t, batchSize(4), func(o *Options) {
+		o.Memory = 40e6 // what a server has of --memory 256MB
+		o.Log = slog.New(onLog(func(message string) {
+			if message == "no memory left among others, trying again alone" {
+				alone.Add(1)
+			}
+		}))
+	})
+	table := testkit.SpanTable(spans).With("service_name", "'s' || i % 5")
+	for i := range files / 2 {
+		name := fmt.Sprintf("%02d.parquet", i)
+		f.lake.Table(t, name, table.With("trace_id", fmt.Sprintf("md5(((%d + i) // 7)::VARCHAR)", i*spans)))
+		f.lake.Put(t, "again-"+name, f.lake.Read(t, name))
+	}
+	f.sync()
+	const distinct = files / 2 * spans
+	service := span.Filter{ServiceName: "s1"}
+	questions := map[string]func(ctx context.Context) (int, error){
+		"List": func(ctx context.Context) (int, error) {
+			rows, _, err := f.List(ctx, span.Filter{}, false, span.Key{}, 10*distinct, span.Cold{})
+			return len(rows), err
+		},
+		"TraceRows": func(ctx context.Context) (int, error) {
+			matches, _, err := f.Matches(ctx, span.Filter{}, 0, span.Cold{})
+			if err != nil {
+				return 0, err
+			}
+			var ids []string
+			for _, m := range matches {
+				ids = append(ids, m.TraceID)
+			}
+			rows, _, err := f.TraceRows(ctx, ids, span.Cold{})
+			return len(rows), err
+		},
+		"Export": func(ctx context.Context) (n int, err error) {
+			_, err = f.Export(ctx, span.Filter{}, span.Cold{}, func(span.Span) error { n++; return nil })
+			return n, err
+		},
+		"Whole": func(ctx context.Context) (int, error) {
+			rows, _, err := f.List(ctx, service, false, span.Key{}, 10*distinct, span.Cold{})
+			if err != nil {
+				return 0, err
+			}
+			var refs []span.Ref
+			for i := range rows {
+				refs = append(refs, span.Ref{TraceID: rows[i].TraceID, SpanID: rows[i].SpanID, File: rows[i].File})
+			}
+			_, _, err = f.Whole(ctx, refs, 1<<30)
+			if missing(err) {
+				err = nil
+			}
+			return distinct, err
+		},
+		"Services": func(ctx context.Context) (n int, err error) {
+			services, err := f.Services(ctx)
+			for _, s := range services {
+				n += int(s.TotalSpans)
+			}
+			return n, err
+		},
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var group sync.WaitGroup
+	var asked atomic.Int64
+	for name, ask := range questions {
+		for range 2 {
+			group.Go(func() {
+				for ctx.Err() == nil && !t.Failed() {
+					switch n, err := ask(ctx); {
+					case ctx.Err() != nil:
+					case err != nil:
+						t.Errorf("%s: %v", name, err)
+					case n != distinct:
+						t.Errorf("%s has %d spans, want %d", name, n, distinct)
+					default:
+						asked.Add(1)
+					}
+				}
+			})
+		}
+	}
+	deadline := time.Now().Add(20 * time.Second)
+	for round := 0; round < 5 || alone.Load() == 0 && time.Now().Before(deadline); round++ {
+		for i := range files / 2 {
+			testkit.Touch(t, f.lake.Path(fmt.Sprintf("again-%02d.parquet", i)))
+		}
+		if summary, err := f.Sync(t.Context(), f.scan(), accepting()); err != nil || summary.FilesFailed > 0 || t.Failed() {
+			t.Errorf("Sync() = %+v, %v", summary, err)
+			break
+		}
+	}
+	cancel()
+	group.Wait()
+	t.Logf("%d questions, %d times there was no memory", asked.Load(), alone.Load())
+	if alone.Load() == 0 && !t.Failed() {
+		t.Error("there was always memory: the test tests nothing")
+	}
+	f.sync()
+}
+
+// Whoever reads when DuckDB has stopped working waits until the database is open again, and has it opened if nobody else has.
+func TestReadingGoesOnWhenTheDatabaseIsOpenAgain(t *testing.T) {
+	t.Parallel()
+	stopped := error(&duckdb.Error{Type: duckdb.ErrorTypeFatal, Msg: "database has been invalidated"})
+	f := newFixture(t, quiet)
+	var others sync.WaitGroup
+	defer others.Wait()
+	for name, mended := range map[string]bool{"by this reader": false, "by somebody else": true} {
+		calls := 0
+		err := f.reading(t.Context(), func(db *sql.DB) error {
+			calls++
+			if calls == 1 {
+				if mended {
+					others.Go(f.reopenNow)
+				}
+				return fmt.Errorf("count: %w", stopped)
+			}
+			return db.QueryRowContext(t.Context(), countFilesSQL).Scan(new(int64))
+		})
+		if err != nil || calls != 2 {
+			t.Errorf("%s: reading() = %v after %d calls", name, err, calls)
+		}
+	}
+	calls := 0
+	err := f.reading(t.Context(), func(*sql.DB) error { calls++; return stopped })
+	if !errors.Is(err, stopped) || calls != 2 {
+		t.Errorf("reading() = %v after %d calls, want the error after 2", err, calls)
+	}
+}
+
+// A connection whose transaction could not be ended is not given to the next one.
+func TestAConnectionWithAFailedTransactionIsNotUsedAgain(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, quiet)
+	before := f.db.Stats().OpenConnections
+	_, err := f.answer(t.Context(), "test", span.Cold{}, func(ctx context.Context, s *snapshot) error {
+		// Rollback will fail then, as it does for want of memory.
+		_, err := s.conn.ExecContext(ctx, "ROLLBACK")
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if after := f.db.Stats().OpenConnections; after != before {
+		t.Errorf("there are %d connections, want %d", after, before)
+	}
+}
