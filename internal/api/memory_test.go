@@ -57,7 +57,7 @@ func newMemory() *memory {
 		},
 		differences: []span.Difference{{Check: "lake", Subject: "b.parquet", Problem: "is <gone>"}, {Check: "rows", Subject: "c", Problem: "p"}},
 		expired:     []span.RetiredFile{{Path: "old.parquet", Day: time.Date(2026, 1, 2, 0, 0, 0, 0, time.UTC), SizeBytes: 9, RowCount: 3}},
-		size:        span.IndexSize{FileBytes: 1, WALBytes: 2, MemoryBytes: 3, SpilledBytes: 4},
+		size:        span.IndexSize{FileBytes: 1, WALBytes: 2, MemoryBytes: 3, SpilledBytes: 4, MemoryWaits: 5},
 		status: span.IndexerStatus{
 			State: span.IndexerIdle, Lake: "/lake", Index: "/index", CurrentFiles: []string{"x"}, PendingFiles: 1, PendingBytes: 2, OldestPending: &first,
 			UnfinishedFiles: 3, WithheldFiles: 4, FailedFiles: map[string]int64{"truncated": 1}, IndexedFiles: 2, IndexedSpans: 5, Watermark: &last,

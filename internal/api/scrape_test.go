@@ -45,7 +45,7 @@ func TestMetricsAreNamedAsPrometheusWants(t *testing.T) {
 		`spanlake_indexer_cycles_total{result="ok"} 1`, `spanlake_indexer_cycles_total{result="failed"} 1`,
 		`spanlake_retention_files_removed_total 5`, `spanlake_retention_bytes_removed_total 6`, `spanlake_indexer_cycle_duration_seconds_sum 2.5`,
 		`spanlake_index_files 2`, `spanlake_index_spans 5`, `spanlake_index_failed_files{error_type="truncated"} 1`, `spanlake_indexer_pending_files 1`,
-		`spanlake_indexer_watching 1`, `spanlake_index_wal_size_bytes 2`, `spanlake_duckdb_spilled_bytes 4`, `version="v1"} 1`,
+		`spanlake_indexer_watching 1`, `spanlake_index_wal_size_bytes 2`, `spanlake_duckdb_spilled_bytes 4`, `spanlake_duckdb_memory_waits_total 5`, `version="v1"} 1`,
 		`spanlake_http_request_duration_seconds_count{code="200",method="GET",route="/api/v1/files"} 1`,
 		`spanlake_http_request_duration_seconds_count{code="404",method="GET",route="none"} 1`,
 		`spanlake_http_request_duration_seconds_count{code="405",method="other",route="none"} 1`,

@@ -151,6 +151,7 @@ func (x *Index) Size(ctx context.Context) (span.IndexSize, error) {
 	if err != nil {
 		return size, fmt.Errorf("size of the index: %w", err)
 	}
+	size.MemoryWaits = x.memory.waits.Load()
 	// Looked up by name only: opening and closing the file would drop DuckDB's lock on it, see lockHolder.
 	for path, bytes := range map[string]*int64{x.opts.Path: &size.FileBytes, x.opts.Path + ".wal": &size.WALBytes} {
 		if info, err := os.Stat(path); err == nil {

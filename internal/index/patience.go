@@ -45,6 +45,8 @@ type memory struct {
 	shares *semaphore.Weighted
 	// besides is how much goes on without a turn, since it may take minutes: queries of users, verify and exports.
 	besides atomic.Int64
+	// waits is how often somebody waited to be alone.
+	waits atomic.Int64
 }
 
 func newMemory() *memory { return &memory{shares: semaphore.NewWeighted(allShares)} }
@@ -104,6 +106,7 @@ func (x *Index) patiently(ctx context.Context, do func(context.Context) error) e
 	if !outOfMemory(err) {
 		return err
 	}
+	x.memory.waits.Add(1)
 	x.log.Debug("no memory left among others, trying again alone", "error", err)
 	if err = x.memory.take(ctx, allShares, do); !outOfMemory(err) {
 		return err

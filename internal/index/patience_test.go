@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"log/slog"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -20,16 +19,8 @@ import (
 // Questions and the indexer together need more memory than there is, and yet each of them is answered, as if it were alone.
 func TestAllGetTheirTurnWithLittleMemory(t *testing.T) {
 	t.Parallel()
-	var alone atomic.Int64
 	const files, spans = 24, 300
-	f := newFixture(t, batchSize(4), func(o *Options) {
-		o.Memory = 40e6 // what a server has of --memory 256MB
-		o.Log = slog.New(onLog(func(message string) {
-			if message == "no memory left among others, trying again alone" {
-				alone.Add(1)
-			}
-		}))
-	})
+	f := newFixture(t, batchSize(4), quiet, func(o *Options) { o.Memory = 40e6 }) // what a server has of --memory 256MB
 	table := testkit.SpanTable(spans).With("service_name", "'s' || i % 5")
 	for i := range files / 2 {
 		name := fmt.Sprintf("%02d.parquet", i)
@@ -104,7 +95,7 @@ func TestAllGetTheirTurnWithLittleMemory(t *testing.T) {
 		}
 	}
 	deadline := time.Now().Add(20 * time.Second)
-	for round := 0; round < 5 || alone.Load() == 0 && time.Now().Before(deadline); round++ {
+	for round := 0; round < 5 || f.memory.waits.Load() == 0 && time.Now().Before(deadline); round++ {
 		for i := range files / 2 {
 			testkit.Touch(t, f.lake.Path(fmt.Sprintf("again-%02d.parquet", i)))
 		}
@@ -115,8 +106,8 @@ func TestAllGetTheirTurnWithLittleMemory(t *testing.T) {
 	}
 	cancel()
 	group.Wait()
-	t.Logf("%d questions, %d times there was no memory", asked.Load(), alone.Load())
-	if alone.Load() == 0 && !t.Failed() {
+	t.Logf("%d questions, %d times there was no memory", asked.Load(), f.memory.waits.Load())
+	if f.memory.waits.Load() == 0 && !t.Failed() {
 		t.Error("there was always memory: the test tests nothing")
 	}
 	f.sync()

@@ -170,10 +170,7 @@ func (v *verifier) copyListing(ctx context.Context) error {
 
 func (v *verifier) close() {
 	if v.conn != nil {
-		// The connection goes back to the pool: without a transaction and without the tables.
-		_, _ = v.conn.ExecContext(context.Background(), "ROLLBACK")
-		_, _ = v.conn.ExecContext(context.Background(), "DROP TABLE IF EXISTS temp.lake_scan; DROP TABLE IF EXISTS temp.lake_todo")
-		_ = v.conn.Close()
+		discard(v.conn) // with its transaction and its tables
 		v.conn = nil
 	}
 	if v.release != nil {

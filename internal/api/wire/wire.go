@@ -200,6 +200,7 @@ type Size struct {
 	WALBytes     int64 `json:"wal_bytes"`
 	MemoryBytes  int64 `json:"memory_bytes"`
 	SpilledBytes int64 `json:"spilled_bytes"`
+	MemoryWaits  int64 `json:"memory_waits"`
 }
 
 // IndexRequest asks for a pass over the lake.
