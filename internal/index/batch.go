@@ -176,12 +176,13 @@ func readableItems(items []*item) []*item {
 func (x *Index) probe(ctx context.Context, items []*item) (found bool, err error) {
 	for _, it := range items {
 		source := x.newSource([]*item{it})
-		fileCtx, cancel := context.WithTimeout(ctx, x.opts.Limits.Time)
-		var rows, hash any
-		err := x.conn.QueryRowContext(fileCtx, "SELECT count(*), bit_xor(hash("+spanColumns+")) FROM ("+source.sql+")",
-			source.args...).Scan(&rows, &hash)
-		err = errors.Join(err, fileCtx.Err())
-		cancel()
+		err := x.patiently(ctx, func(ctx context.Context) error {
+			ctx, cancel := context.WithTimeout(ctx, x.opts.Limits.Time)
+			defer cancel()
+			var rows, hash any
+			err := x.conn.QueryRowContext(ctx, fmt.Sprintf(probeSQL, source.sql), source.args...).Scan(&rows, &hash)
+			return errors.Join(err, ctx.Err())
+		})
 		if ctx.Err() != nil {
 			return found, ctx.Err()
 		}

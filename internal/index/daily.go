@@ -68,14 +68,15 @@ ORDER BY part`
 
 // mergeDaily merges the tail of the daily durations once it is long enough.
 func (x *Index) mergeDaily(ctx context.Context) error {
-	var due bool
-	if err := x.conn.QueryRowContext(ctx, dailyDueSQL, x.dailyTail, int64(dailyTailShare)).Scan(&due); err != nil {
-		return fmt.Errorf("merge daily statistics: %w", err)
-	}
-	if !due {
-		return nil
-	}
-	starts, err := x.dailyParts(ctx)
+	var starts []serviceDay
+	err := x.patiently(ctx, func(ctx context.Context) (err error) {
+		var due bool
+		if err := x.conn.QueryRowContext(ctx, dailyDueSQL, x.dailyTail, int64(dailyTailShare)).Scan(&due); err != nil || !due {
+			return err
+		}
+		starts, err = x.dailyParts(ctx)
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("merge daily statistics: %w", err)
 	}

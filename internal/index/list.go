@@ -157,8 +157,13 @@ func (x *Index) update(ctx context.Context, statement string, args ...any) (int6
 		return 0, err
 	}
 	defer unlock()
+	return x.execute(ctx, statement, args...)
+}
+
+// execute runs a statement that changes the index, and says how many rows it changed.
+func (x *Index) execute(ctx context.Context, statement string, args ...any) (int64, error) {
 	var count int64
-	err = x.patiently(ctx, func(ctx context.Context) error {
+	err := x.patiently(ctx, func(ctx context.Context) error {
 		result, err := x.conn.ExecContext(ctx, statement, args...)
 		if err != nil {
 			return err

@@ -73,7 +73,7 @@ func (x *Index) look(ctx context.Context, listing span.Listing, o LookOptions) (
 	if err := x.patiently(uncancelled(ctx), x.freeTemp); err != nil {
 		return Found{}, err
 	}
-	if err := x.returnQueue(); err != nil {
+	if err := x.returnQueue(uncancelled(ctx)); err != nil {
 		return Found{}, err
 	}
 	if err := errors.Join(l.list(uncancelled(ctx), listing), ctx.Err()); err != nil {
@@ -113,12 +113,14 @@ func (l *look) noteAtOnce(ctx context.Context) error {
 
 // list reads the listing into lake_scan and lake_scope.
 func (l *look) list(ctx context.Context, listing span.Listing) error {
-	for _, statement := range []string{`DELETE FROM lake_scan`, `DELETE FROM lake_scope`} {
-		if _, err := l.index.conn.ExecContext(ctx, statement); err != nil {
-			return err
-		}
+	err := l.index.patiently(ctx, func(ctx context.Context) error {
+		_, err := l.index.conn.ExecContext(ctx, `DELETE FROM lake_scan; DELETE FROM lake_scope`)
+		return err
+	})
+	if err != nil {
+		return err
 	}
-	err := l.index.appendRows("lake_scan", func(add func(...driver.Value) error) error {
+	err = l.index.appendRows(ctx, "lake_scan", func(add func(...driver.Value) error) error {
 		for file, err := range listing.Files {
 			var unread *span.ScanError
 			switch {
@@ -150,7 +152,7 @@ func (l *look) list(ctx context.Context, listing span.Listing) error {
 		}
 	}
 	l.forgetUnfinished(scope)
-	return l.index.appendRows("lake_scope", func(add func(...driver.Value) error) error {
+	return l.index.appendRows(ctx, "lake_scope", func(add func(...driver.Value) error) error {
 		for _, place := range scope {
 			if err := add(place); err != nil {
 				return err
@@ -174,22 +176,51 @@ func (l *look) noteUnread(err *span.ScanError) error {
 }
 
 // appendRows fills a temporary table of the connection that writes.
-func (x *Index) appendRows(table string, fill func(add func(...driver.Value) error) error) error {
-	return appendRows(x.conn, table, fill)
+func (x *Index) appendRows(ctx context.Context, table string, fill func(add func(...driver.Value) error) error) error {
+	return x.appendTo(ctx, x.conn, table, fill)
 }
 
-// appendRows fills a temporary table of a connection.
-func appendRows(conn *sql.Conn, table string, fill func(add func(...driver.Value) error) error) error {
-	return conn.Raw(func(conn any) error {
+// appendedAtOnce is how many rows are appended at once. DuckDB writes them together when the appender is closed, all or none, since it would
+// write a part only from 2,048 on.
+const appendedAtOnce = 1000
+
+// appendTo fills a temporary table of a connection.
+func (x *Index) appendTo(ctx context.Context, conn *sql.Conn, table string, fill func(add func(...driver.Value) error) error) error {
+	var rows [][]driver.Value
+	flush := func() error {
+		err := x.patiently(ctx, func(context.Context) error { return appendAtOnce(conn, table, rows) })
+		rows = rows[:0]
+		return err
+	}
+	err := fill(func(row ...driver.Value) error {
+		if rows = append(rows, row); len(rows) < appendedAtOnce {
+			return nil
+		}
+		return flush()
+	})
+	if err != nil || len(rows) == 0 {
+		return err
+	}
+	return flush()
+}
+
+func appendAtOnce(conn *sql.Conn, table string, rows [][]driver.Value) error {
+	err := conn.Raw(func(conn any) error {
 		appender, err := duckdb.NewAppender(conn.(driver.Conn), "temp", "main", table)
 		if err != nil {
 			return err
 		}
-		if err := fill(appender.AppendRow); err != nil {
-			return errors.Join(err, appender.Close())
+		for _, row := range rows {
+			if err := appender.AppendRow(row...); err != nil {
+				return errors.Join(err, appender.Close())
+			}
 		}
 		return appender.Close()
 	})
+	if err != nil {
+		return &appendError{err}
+	}
+	return nil
 }
 
 // known tells whether the listing says what became of path: below a place that could not be read it does not. That the
@@ -314,7 +345,7 @@ func (l *look) noteGone(ctx context.Context) error {
 		return nil
 	}
 	l.found.Gone = int64(len(gone))
-	return l.index.appendRows("lake_pending", func(add func(...driver.Value) error) error {
+	return l.index.appendRows(ctx, "lake_pending", func(add func(...driver.Value) error) error {
 		for _, path := range gone {
 			if err := add(path, int64(0), int64(0), true); err != nil {
 				return err

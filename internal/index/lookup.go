@@ -27,14 +27,15 @@ const (
 // sortLookup turns the tail of the trace lookup into a sorted run once it is long enough. It says how long that took.
 func (x *Index) sortLookup(ctx context.Context) (time.Duration, error) {
 	var rows int64
-	if err := x.conn.QueryRowContext(ctx, tailRowsSQL).Scan(&rows); err != nil {
+	err := x.patiently(ctx, func(ctx context.Context) error { return x.conn.QueryRowContext(ctx, tailRowsSQL).Scan(&rows) })
+	if err != nil {
 		return 0, fmt.Errorf("sort trace lookup: %w", err)
 	}
 	if rows < lookupRun {
 		return 0, nil
 	}
 	start := time.Now()
-	err := x.inTransaction(ctx, func(ctx context.Context, tx *sql.Tx) error {
+	err = x.inTransaction(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		for _, statement := range []string{sortTailSQL, dropTailSQL} {
 			if _, err := tx.ExecContext(ctx, statement); err != nil {
 				return err

@@ -23,12 +23,21 @@ const (
 	// commitMemory is what a transaction is sure to find when it commits: it brings back into memory what it has changed. Seen were less
 	// than 2 MB.
 	commitMemory = 8 << 20
-	// commitPatience is how long a transaction waits for it.
-	commitPatience = 2 * time.Second
 )
 
 // outOfMemory tells whether DuckDB had no memory left within its limit.
-func outOfMemory(err error) bool { return isDuck(err, duckdb.ErrorTypeOutOfMemory) }
+func outOfMemory(err error) bool {
+	_, appending := errors.AsType[*appendError](err)
+	return appending || isDuck(err, duckdb.ErrorTypeOutOfMemory)
+}
+
+// appendError says that rows could not be appended to a temporary table. The driver does not tell what kind of error it was (duckdb-go 2.10506);
+// what we append is sound, so it was memory.
+type appendError struct{ err error }
+
+func (e *appendError) Error() string { return e.err.Error() }
+
+func (e *appendError) Unwrap() error { return e.err }
 
 // refusing tells whether DuckDB refuses all further work since something went wrong before.
 func refusing(err error) bool { return isDuck(err, duckdb.ErrorTypeFatal) }
@@ -81,13 +90,11 @@ func (m *memory) take(ctx context.Context, shares int64, do func(context.Context
 	return do(context.WithValue(ctx, turnKey{}, t))
 }
 
-// beAlone gives a share back and waits for all of them, not longer than wait. It must be called where others may go on meanwhile.
-func (t *turn) beAlone(ctx context.Context, wait time.Duration) {
+// beAlone gives a share back and waits for all of them, until ctx ends. It must be called where others may go on meanwhile.
+func (t *turn) beAlone(ctx context.Context) {
 	if t.held == allShares {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, wait)
-	defer cancel()
 	t.memory.shares.Release(t.held)
 	t.held = 0
 	if t.memory.shares.Acquire(ctx, allShares) == nil {
@@ -152,7 +159,7 @@ func (x *Index) makeRoom(ctx context.Context) {
 	// On another connection: an error would end a transaction.
 	err := x.db.QueryRowContext(context.WithoutCancel(ctx), takenSQL).Scan(&taken)
 	if err != nil || taken > x.opts.Memory-commitMemory {
-		t.beAlone(ctx, commitPatience)
+		t.beAlone(ctx)
 	}
 }
 

@@ -95,7 +95,7 @@ func TestAllGetTheirTurnWithLittleMemory(t *testing.T) {
 		}
 	}
 	deadline := time.Now().Add(20 * time.Second)
-	for round := 0; round < 5 || f.memory.waits.Load() == 0 && time.Now().Before(deadline); round++ {
+	for round := 0; round < 3 || f.memory.waits.Load() == 0 && time.Now().Before(deadline); round++ {
 		for i := range files / 2 {
 			testkit.Touch(t, f.lake.Path(fmt.Sprintf("again-%02d.parquet", i)))
 		}

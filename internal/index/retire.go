@@ -158,13 +158,13 @@ const (
 // deleteRetired deletes the noted files. One that cannot be deleted stays noted, and the others go.
 func (x *Index) deleteRetired(ctx context.Context, remove func(span.File) error) (Retired, error) {
 	var files []span.File
-	err := x.eachRow(ctx, retiredSQL, func(scan func(...any) error) error {
-		var file span.File
-		var mtime int64
-		err := scan(&file.Path, &file.Size, &mtime)
-		file.ModTime = time.UnixMicro(mtime)
-		files = append(files, file)
-		return err
+	err := x.patiently(ctx, func(ctx context.Context) error {
+		files = nil
+		return x.eachRow(ctx, retiredSQL, func(scan func(...any) error) error {
+			file, err := scanFile(scan)
+			files = append(files, file)
+			return err
+		})
 	})
 	if err != nil {
 		return Retired{}, fmt.Errorf("find retired files: %w", err)
@@ -184,7 +184,7 @@ func (x *Index) deleteRetired(ctx context.Context, remove func(span.File) error)
 	if len(deleted) == 0 {
 		return done, failed
 	}
-	if _, err := x.conn.ExecContext(ctx, forgetRetiredSQL, deleted); err != nil {
+	if _, err := x.execute(ctx, forgetRetiredSQL, deleted); err != nil {
 		return done, errors.Join(failed, fmt.Errorf("forget retired files: %w", err))
 	}
 	return done, failed

@@ -145,7 +145,7 @@ CREATE OR REPLACE TEMP TABLE lake_todo (path VARCHAR);`
 
 // copyListing copies what the look found from the connection that writes.
 func (v *verifier) copyListing(ctx context.Context) error {
-	err := appendRows(v.conn, "lake_scan", func(add func(...driver.Value) error) error {
+	err := v.index.appendTo(ctx, v.conn, "lake_scan", func(add func(...driver.Value) error) error {
 		return v.index.eachRow(ctx, scannedSQL, func(scan func(...any) error) error {
 			var path string
 			var size, mtime int64
@@ -155,7 +155,7 @@ func (v *verifier) copyListing(ctx context.Context) error {
 	if err != nil || !v.options.Following {
 		return err
 	}
-	return appendRows(v.conn, "lake_todo", func(add func(...driver.Value) error) error {
+	return v.index.appendTo(ctx, v.conn, "lake_todo", func(add func(...driver.Value) error) error {
 		for path := range v.index.backlog.unfinished {
 			if err := add(path); err != nil {
 				return err

@@ -81,11 +81,11 @@ func (x *Index) setBacklog(size Backlog) {
 }
 
 // returnQueue puts the queue back into lake_pending, where a look compares it with what it found.
-func (x *Index) returnQueue() error {
+func (x *Index) returnQueue(ctx context.Context) error {
 	if len(x.backlog.queue) == 0 {
 		return nil
 	}
-	err := x.appendRows("lake_pending", func(add func(...driver.Value) error) error {
+	err := x.appendRows(ctx, "lake_pending", func(add func(...driver.Value) error) error {
 		for _, p := range x.backlog.queue {
 			if err := add(p.file.Path, p.file.Size, p.file.ModTime.UnixMicro(), p.gone); err != nil {
 				return err
@@ -289,7 +289,7 @@ func (x *Index) dropDone(ctx context.Context) error {
 	if len(x.backlog.done) == 0 {
 		return nil
 	}
-	if err := x.returnQueue(); err != nil {
+	if err := x.returnQueue(ctx); err != nil {
 		return err
 	}
 	if _, err := x.conn.ExecContext(ctx, dropPendingSQL, x.backlog.done); err != nil {
