@@ -17,6 +17,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 // asker asks one server and holds each answer against what was acknowledged before and sent after.
@@ -324,7 +325,7 @@ func (a *asker) askJaeger(ctx context.Context, acked int) error {
 	return nil
 }
 
-// run asks until ctx ends. While the server is down there is nobody to ask.
+// run asks until ctx ends; what was asked is answered. While the server is down there is nobody to ask.
 func (a *asker) run(ctx context.Context) {
 	questions := a.questions()
 	var names []string
@@ -332,31 +333,36 @@ func (a *asker) run(ctx context.Context) {
 		names = append(names, name)
 	}
 	slices.Sort(names)
-	for ctx.Err() == nil && !a.t.Failed() {
-		name := names[a.random.IntN(len(names))]
+	for i := 0; ctx.Err() == nil && !a.t.Failed(); i++ {
+		if i%len(names) == 0 { // each is asked as often, on slow machines too
+			a.random.Shuffle(len(names), func(i, j int) { names[i], names[j] = names[j], names[i] })
+		}
+		name := names[i%len(names)]
 		acked, _ := a.sent.counts()
-		err := questions[name](ctx, acked)
-		switch {
-		case err == nil:
-			a.asked[name]++
-		case ctx.Err() != nil:
-			return
-		default:
+		if err := a.answer(ctx, questions[name], acked); err != nil {
 			if _, ok := errors.AsType[*url.Error](err); !ok {
 				a.t.Error(err)
 			}
 			return
 		}
+		a.asked[name]++
 	}
 }
 
+// answer asks a question, which may take long on a busy machine and is not given up when others are not asked any more.
+func (a *asker) answer(ctx context.Context, question func(context.Context, int) error, acked int) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+	defer cancel()
+	return question(ctx, acked)
+}
+
 // ask runs several askers until stop is called, which counts what they asked.
-func ask(t *testing.T, url string, sent *sentTraces, total map[string]int) (stop func()) {
+func ask(t *testing.T, url string, sent *sentTraces, total map[string]int, seed uint64) (stop func()) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup
 	askers := make([]*asker, 3)
 	for i := range askers {
-		askers[i] = &asker{t: t, url: url, sent: sent, random: rand.New(rand.NewPCG(uint64(i), 5)), asked: make(map[string]int)}
+		askers[i] = &asker{t: t, url: url, sent: sent, random: rand.New(rand.NewPCG(uint64(i), seed)), asked: make(map[string]int)}
 		running.Go(func() { askers[i].run(ctx) })
 	}
 	return func() {
