@@ -15,6 +15,12 @@ import (
 // rememberedSpans is of how many spans of a file it is remembered at once whether they belong to it; a larger file is read in parts.
 const rememberedSpans = 1_000_000
 
+// gatheredAtOnce is how many small files one statement asks for.
+const gatheredAtOnce = 64
+
+// gatheredSpans is of how many spans, of small files, it is remembered from the beginning on: 20 MB.
+const gatheredSpans = 250_000
+
 // Export yields each whole span that f chooses once, file by file. Errors of yield end it. A file that was changed since it was indexed is
 // read for the spans that the index has of it, and told as unread unless it was only touched; one that the index has and the lake has not is an error that
 // wraps fs.ErrNotExist.
@@ -46,37 +52,33 @@ func (x *Index) Export(ctx context.Context, f span.Filter, cold span.Cold, yield
 func (e *exporter) export(ctx context.Context, db *sql.DB, cold span.Cold) (span.Seen, error) {
 	defer e.index.memory.beside()()
 	e.db, e.unread = db, 0
-	var alone []*candidate
+	var plan exportPlan
 	var failed error
-	// It takes no turn, since that would last as long as whoever takes the spans likes.
+	// All of it takes no turn, since that would last as long as whoever takes the spans likes; looking what there is takes one.
+	shares := int64(1)
 	again := func(ctx context.Context, do func(context.Context) error) error {
-		return retry(ctx, do(ctx), func() error { return do(ctx) })
+		return retry(ctx, do(ctx), func() error {
+			shares = allShares
+			return do(ctx)
+		})
 	}
 	seen, err := e.index.answerFrom(ctx, db, again, cold, func(ctx context.Context, s *snapshot) error {
-		alone, e.broken = nil, false
-		files, err := s.mayMatch(ctx, e.filter)
-		if err != nil {
+		err := e.index.memory.take(ctx, shares, func(ctx context.Context) (err error) {
+			plan, err = e.plan(ctx, s)
 			return err
-		}
-		known, err := e.knownPending(ctx, s)
+		})
 		if err != nil {
 			return err
 		}
 		// What follows must not be done twice, and answerFrom would.
 		failed = func() error {
-			if err := e.pending(ctx, files, known); err != nil {
+			if err := e.files(ctx, plan.pending, &plan.unknown); err != nil {
 				return err
 			}
-			for _, file := range files {
-				switch {
-				case file.id < 0:
-				case file.duplicates == 0 && !e.index.hasChanged(file):
-					alone = append(alone, file)
-				default:
-					// Which rows are the file's own is only known at this moment.
-					if err := e.sharing(ctx, s, file); err != nil {
-						return err
-					}
+			for _, file := range plan.sharing {
+				// Which rows are the file's own is only known at this moment.
+				if err := e.sharing(ctx, s, file); err != nil {
+					return err
 				}
 			}
 			return nil
@@ -87,9 +89,47 @@ func (e *exporter) export(ctx context.Context, db *sql.DB, cold span.Cold) (span
 		err = failed
 	}
 	if err == nil {
-		err = e.files(ctx, alone, nil)
+		err = e.files(ctx, plan.alone, nil)
 	}
 	return seen, err
+}
+
+// exportPlan says which files are read, and how.
+type exportPlan struct {
+	// pending are not in the index; their unknown spans are chosen. They are not many.
+	pending []*candidate
+	unknown part
+	// sharing have rows that repeat others, or have changed: of them those spans are chosen that the index has of them. Of alone all are.
+	sharing, alone []*candidate
+}
+
+func (e *exporter) plan(ctx context.Context, s *snapshot) (p exportPlan, err error) {
+	files, err := s.mayMatch(ctx, e.filter)
+	if err != nil {
+		return p, err
+	}
+	known, err := e.knownPending(ctx, s)
+	if err != nil {
+		return p, err
+	}
+	p.unknown = part{of: 1, own: func(id identity) bool {
+		key := e.hash(id)
+		_, ok := known[key]
+		known[key] = struct{}{}
+		return !ok
+	}}
+	for _, file := range files {
+		switch {
+		case file.id < 0:
+			p.pending = append(p.pending, file)
+		case file.duplicates == 0 && !e.index.hasChanged(file):
+			p.alone = append(p.alone, file)
+		default:
+			p.sharing = append(p.sharing, file)
+		}
+	}
+	e.broken = false
+	return p, e.gather(ctx, s, p.sharing)
 }
 
 // exporter hands spans on.
@@ -101,6 +141,8 @@ type exporter struct {
 	// seeds make 128 bits of the identity of a span: two of a billion meet by chance in one of 10^20 exports.
 	seeds  [2]maphash.Seed
 	unread int64
+	// gathered are the spans of files that the index has of them, by their id.
+	gathered map[int32]map[identityHash]struct{}
 	// broken: the transaction of the snapshot has failed.
 	broken bool
 }
@@ -227,7 +269,7 @@ WHERE file_id = $1 AND hash(trace_id) % $2 = $3`
 
 // sharing yields the spans of a file of which some rows repeat others. Its own are those that the index has of it, once each.
 func (e *exporter) sharing(ctx context.Context, s *snapshot, file *candidate) error {
-	parts := 1 + file.rows/rememberedSpans
+	parts := 1 + file.rows/rememberedSpans // one for those that are gathered
 	for number := range parts {
 		own, err := e.own(ctx, s, file.id, parts, number)
 		if err != nil {
@@ -252,6 +294,10 @@ var errReindexed = errors.New("the file was indexed anew while it was exported a
 // own are the spans that the index has of a part of a file. A file that is indexed anew gets another id, so what the index has of this one
 // is later what it was at the moment of the snapshot, or nothing; it is asked for later if there is no memory now.
 func (e *exporter) own(ctx context.Context, s *snapshot, id int32, parts, number int64) (own map[identityHash]struct{}, err error) {
+	if own, ok := e.gathered[id]; ok {
+		delete(e.gathered, id)
+		return own, nil
+	}
 	if !e.broken {
 		own, err = e.identities(ctx, s.tx, ownSQL, id, parts, number)
 		if !outOfMemory(err) {
@@ -283,13 +329,50 @@ func (x *Index) hasChanged(file *candidate) bool {
 	return err == nil && (now.Size != file.size || now.ModTime.UnixMicro() != file.mtime)
 }
 
+const gatherSQL = `
+SELECT file_id, ` + identityColumns + `
+FROM span_metadata
+WHERE file_id IN (SELECT unnest($1::INTEGER[]))`
+
+// gather remembers which spans are those of small files: most that share spans do so since clients have sent them twice.
+func (e *exporter) gather(ctx context.Context, s *snapshot, files []*candidate) error {
+	e.gathered = make(map[int32]map[identityHash]struct{})
+	var ids []int32
+	rows := int64(0)
+	for _, file := range files {
+		if rows+file.rows <= gatheredSpans {
+			rows += file.rows
+			ids, e.gathered[file.id] = append(ids, file.id), make(map[identityHash]struct{})
+		}
+	}
+	for some := range slices.Chunk(ids, gatheredAtOnce) {
+		err := s.each(ctx, gatherSQL, func(scan func(...any) error) error {
+			var file int32
+			id, err := scanIdentity(func(to ...any) error { return scan(append([]any{&file}, to...)...) })
+			if err != nil {
+				return err
+			}
+			e.gathered[file][e.hash(id)] = struct{}{}
+			return nil
+		}, some)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func scanIdentity(scan func(...any) error) (id identity, err error) {
+	var end sql.NullInt64
+	err = scan(&id.traceID, &id.spanID, &id.serviceName, &id.name, &id.kind, &id.status, &id.start, &end)
+	id.end, id.ended = end.Int64, end.Valid
+	return id, err
+}
+
 func (e *exporter) identities(ctx context.Context, from querier, query string, args ...any) (map[identityHash]struct{}, error) {
 	all := make(map[identityHash]struct{})
 	err := eachRowOf(ctx, from, query, func(scan func(...any) error) error {
-		var id identity
-		var end sql.NullInt64
-		err := scan(&id.traceID, &id.spanID, &id.serviceName, &id.name, &id.kind, &id.status, &id.start, &end)
-		id.end, id.ended = end.Int64, end.Valid
+		id, err := scanIdentity(scan)
 		all[e.hash(id)] = struct{}{}
 		return err
 	}, args...)
@@ -308,16 +391,4 @@ func (e *exporter) knownPending(ctx context.Context, s *snapshot) (map[identityH
 		return nil, nil
 	}
 	return e.identities(ctx, s.tx, fmt.Sprintf(knownPendingSQL, rows.sql), rows.args...)
-}
-
-// pending yields the spans of pending files that are not known, once each. They are not many.
-func (e *exporter) pending(ctx context.Context, files []*candidate, known map[identityHash]struct{}) error {
-	p := part{of: 1, own: func(id identity) bool {
-		key := e.hash(id)
-		_, ok := known[key]
-		known[key] = struct{}{}
-		return !ok
-	}}
-	pending := slices.DeleteFunc(slices.Clone(files), func(c *candidate) bool { return c.id >= 0 })
-	return e.files(ctx, pending, &p)
 }
