@@ -20,8 +20,7 @@ const (
 	// the next time, as long as that is less than lastPatience.
 	firstPatience = 100 * time.Millisecond
 	lastPatience  = time.Second
-	// commitMemory is what a transaction is sure to find when it commits: it brings back into memory what it has changed. Seen were less
-	// than 2 MB.
+	// commitMemory is what a transaction should find when it commits: it brings blocks of 256 KiB with what it has changed back into memory.
 	commitMemory = 8 << 20
 )
 
@@ -48,8 +47,8 @@ func isDuck(err error, kind duckdb.ErrorType) bool {
 }
 
 // memory is DuckDB's, under one limit for questions and the indexer, which is small where --memory is: a join or a window of a few rows
-// takes 8 MB (16 partitions with two blocks of 256 KiB each), and what does not fit fails. So each takes a turn: all share
-// the memory, until one finds none left. That one then waits until the others are done, and is alone.
+// takes 8 MB, and what does not fit fails. So each takes a turn: all share the memory, until one finds none left. That one then waits until the
+// others are done, and is alone (docs/adr/0019-turns-for-memory.md).
 type memory struct {
 	shares *semaphore.Weighted
 	// besides is how much goes on without a turn, since it may take minutes: queries of users, verify and exports.
