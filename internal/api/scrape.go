@@ -180,7 +180,7 @@ func (g gauges) Collect(out chan<- prometheus.Metric) {
 		gauge("duckdb_memory_bytes", "What DuckDB holds under its memory limit.", float64(g.size.MemoryBytes))
 		gauge("duckdb_spilled_bytes", "What DuckDB has moved to temporary files.", float64(g.size.SpilledBytes))
 		out <- prometheus.MustNewConstMetric(prometheus.NewDesc(namespace+"_duckdb_memory_waits_total",
-			"How often something found no memory left for DuckDB among others, and waited until it was alone.", nil, nil),
+			"How often something waited until it was alone, since memory for DuckDB was short.", nil, nil),
 			prometheus.CounterValue, float64(g.size.MemoryWaits))
 	}
 	if g.ingest != nil {

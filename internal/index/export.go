@@ -25,23 +25,18 @@ const gatheredSpans = 250_000
 // read for the spans that the index has of it, and told as unread unless it was only touched; one that the index has and the lake has not is an error that
 // wraps fs.ErrNotExist.
 func (x *Index) Export(ctx context.Context, f span.Filter, cold span.Cold, yield func(span.Span) error) (span.Seen, error) {
-	yielded := false
+	begun := false
 	e := exporter{index: x, filter: &f, seeds: [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}}
 	e.yield = func(s span.Span) error {
-		yielded = true
+		begun = true
 		return yield(s)
 	}
 	var seen span.Seen
-	var failed error
-	err := x.reading(ctx, func(db *sql.DB) error {
-		var err error
+	err := x.handingOn(ctx, &begun, func(db *sql.DB) (err error) {
 		seen, err = e.export(ctx, db, cold)
-		if yielded {
-			failed, err = err, nil // whoever has some spans must not get them again
-		}
 		return err
 	})
-	if err = errors.Join(err, failed); err != nil {
+	if err != nil {
 		return span.Seen{}, fmt.Errorf("export: %w", explain(ctx, err))
 	}
 	seen.Unread += e.unread
@@ -54,7 +49,8 @@ func (e *exporter) export(ctx context.Context, db *sql.DB, cold span.Cold) (span
 	e.db, e.unread = db, 0
 	var plan exportPlan
 	var failed error
-	// All of it takes no turn, since that would last as long as whoever takes the spans likes; looking what there is takes one.
+	// As a whole it takes no turn, since that would last as long as whoever takes the spans likes. Looking what there is takes one, and each
+	// reading of a file.
 	shares := int64(1)
 	again := func(ctx context.Context, do func(context.Context) error) error {
 		return retry(ctx, do(ctx), func() error {

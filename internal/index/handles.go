@@ -26,21 +26,9 @@ func (x *Index) freeTemp(ctx context.Context) error {
 		return nil
 	}
 	x.log.Warn("cannot free the memory of temporary tables, making them anew and looking at the whole lake again", "error", err)
-	if err := x.renewConn(ctx); err != nil {
-		return fmt.Errorf("make temporary tables anew: %w", err)
-	}
-	return nil
-}
-
-// renewConn takes another connection to write with.
-func (x *Index) renewConn(ctx context.Context) error {
 	x.backlog.lost = true
-	conn, err := x.db.Conn(ctx)
+	conn, err := writingConn(ctx, x.db)
 	if err != nil {
-		return err
-	}
-	if _, err := conn.ExecContext(ctx, tempTablesSQL); err != nil {
-		discard(conn)
 		return err
 	}
 	discard(x.conn)

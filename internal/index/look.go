@@ -205,22 +205,21 @@ func (x *Index) appendTo(ctx context.Context, conn *sql.Conn, table string, fill
 }
 
 func appendAtOnce(conn *sql.Conn, table string, rows [][]driver.Value) error {
-	err := conn.Raw(func(conn any) error {
+	return conn.Raw(func(conn any) error {
 		appender, err := duckdb.NewAppender(conn.(driver.Conn), "temp", "main", table)
 		if err != nil {
-			return err
+			return &appendError{err}
 		}
 		for _, row := range rows {
 			if err := appender.AppendRow(row...); err != nil {
-				return errors.Join(err, appender.Close())
+				return &appendError{errors.Join(err, appender.Close())}
 			}
 		}
-		return appender.Close()
+		if err := appender.Close(); err != nil {
+			return &appendError{err}
+		}
+		return nil
 	})
-	if err != nil {
-		return &appendError{err}
-	}
-	return nil
 }
 
 // known tells whether the listing says what became of path: below a place that could not be read it does not. That the

@@ -134,15 +134,25 @@ func (x *Index) connect(ctx context.Context) error {
 	if err := x.confine(ctx, db); err != nil {
 		return errors.Join(fmt.Errorf("confine DuckDB to the lake %s: %w", x.lake, err), db.Close())
 	}
-	conn, err := db.Conn(ctx)
+	conn, err := writingConn(ctx, db)
 	if err != nil {
 		return errors.Join(fmt.Errorf("connect to index %s: %w", x.opts.Path, err), db.Close())
 	}
-	if _, err := conn.ExecContext(ctx, tempTablesSQL); err != nil {
-		return errors.Join(fmt.Errorf("prepare index %s: %w", x.opts.Path, err), conn.Close(), db.Close())
-	}
 	x.db, x.conn = db, conn
 	return nil
+}
+
+// writingConn is a connection with empty temporary tables.
+func writingConn(ctx context.Context, db *sql.DB) (*sql.Conn, error) {
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := conn.ExecContext(ctx, tempTablesSQL); err != nil {
+		discard(conn)
+		return nil, fmt.Errorf("make temporary tables: %w", err)
+	}
+	return conn, nil
 }
 
 // confine takes DuckDB's access to everything but the lake and its own files away, for good: no query and no file of

@@ -53,7 +53,7 @@ type memory struct {
 	shares *semaphore.Weighted
 	// besides is how much goes on without a turn, since it may take minutes: queries of users, verify and exports.
 	besides atomic.Int64
-	// waits is how often somebody waited to be alone.
+	// waits is how often somebody waited to be alone, since memory was short.
 	waits atomic.Int64
 }
 
@@ -79,9 +79,17 @@ func turnOf(ctx context.Context) *turn {
 	return t
 }
 
+// acquire waits for shares.
+func (m *memory) acquire(ctx context.Context, shares int64) error {
+	if shares == allShares {
+		m.waits.Add(1)
+	}
+	return m.shares.Acquire(ctx, shares)
+}
+
 // take does something in a turn.
 func (m *memory) take(ctx context.Context, shares int64, do func(context.Context) error) error {
-	if err := m.shares.Acquire(ctx, shares); err != nil {
+	if err := m.acquire(ctx, shares); err != nil {
 		return err
 	}
 	t := &turn{memory: m, held: shares}
@@ -96,7 +104,7 @@ func (t *turn) beAlone(ctx context.Context) {
 	}
 	t.memory.shares.Release(t.held)
 	t.held = 0
-	if t.memory.shares.Acquire(ctx, allShares) == nil {
+	if t.memory.acquire(ctx, allShares) == nil {
 		t.held = allShares
 	}
 }
@@ -112,7 +120,6 @@ func (x *Index) patiently(ctx context.Context, do func(context.Context) error) e
 	if !outOfMemory(err) {
 		return err
 	}
-	x.memory.waits.Add(1)
 	x.log.Debug("no memory left among others, trying again alone", "error", err)
 	if err = x.memory.take(ctx, allShares, do); !outOfMemory(err) {
 		return err
@@ -204,6 +211,11 @@ func discard(conn *sql.Conn) { _ = conn.Raw(func(any) error { return driver.ErrB
 // reading calls do with the database, and once more if the database had to be opened again in the middle, whatever for. do only reads, and
 // must be able to begin anew.
 func (x *Index) reading(ctx context.Context, do func(db *sql.DB) error) error {
+	return x.handingOn(ctx, new(bool), do)
+}
+
+// handingOn is reading for what hands rows on as it goes: it is not done again once begun, since whoever has some must not get them again.
+func (x *Index) handingOn(ctx context.Context, begun *bool, do func(db *sql.DB) error) error {
 	once := func() (*sql.DB, error) {
 		db, release, err := x.reader()
 		if err != nil {
@@ -213,7 +225,7 @@ func (x *Index) reading(ctx context.Context, do func(db *sql.DB) error) error {
 		return db, do(db)
 	}
 	db, err := once()
-	if db == nil || !refusing(err) || ctx.Err() != nil {
+	if db == nil || *begun || !refusing(err) || ctx.Err() != nil {
 		return err
 	}
 	if x.mend(ctx, db) != nil {

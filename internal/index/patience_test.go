@@ -160,3 +160,31 @@ func TestAConnectionWithAFailedTransactionIsNotUsedAgain(t *testing.T) {
 		t.Errorf("there are %d connections, want %d", after, before)
 	}
 }
+
+// Temporary tables that DuckDB cannot clean up are made anew, and nothing of the lake is forgotten.
+func TestTemporaryTablesThatBrokeAreMadeAnew(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, batchSize(1), quiet)
+	for i := range 4 {
+		f.lake.Spans(t, fmt.Sprintf("%d.parquet", i), testkit.Span(i, i))
+	}
+	// No CHECKPOINT while the transaction has changes, as there is none for want of memory.
+	broken := func() {
+		for _, statement := range []string{"BEGIN", "INSERT INTO lake_scope VALUES ('x')"} {
+			if _, err := f.conn.ExecContext(t.Context(), statement); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	broken()
+	f.look(f.whole())
+	f.step()
+	broken()
+	if _, err := f.Work(t.Context(), WorkOptions{}); !errors.Is(err, ErrReopened) {
+		t.Errorf("Work() = %v, want ErrReopened", err)
+	}
+	f.look(f.whole())
+	f.work()
+	f.expectSpans(4)
+	f.sync()
+}

@@ -40,19 +40,13 @@ func quote(text string) string { return "'" + strings.ReplaceAll(text, "'", "''"
 //
 // Errors: *span.QueryError if the query is at fault, ErrNotSelect in it if it would write; or what header and row return.
 func (x *Index) Select(ctx context.Context, query string, form span.Form, header func(columns []string) error, row func(values []*string) error) error {
-	started := false
-	var failed error
-	err := x.reading(ctx, func(db *sql.DB) error {
-		err := x.selectFrom(ctx, db, query, form, func(columns []string) error {
-			started = true
+	begun := false
+	return x.handingOn(ctx, &begun, func(db *sql.DB) error {
+		return x.selectFrom(ctx, db, query, form, func(columns []string) error {
+			begun = true
 			return header(columns)
 		}, row)
-		if started {
-			failed, err = err, nil // whoever has some rows must not get them again
-		}
-		return err
 	})
-	return errors.Join(err, failed)
 }
 
 func (x *Index) selectFrom(ctx context.Context, db *sql.DB, query string, form span.Form, header func([]string) error, row func([]*string) error) error {

@@ -135,12 +135,13 @@ func (x *Index) open(ctx context.Context, db *sql.DB, paths []string, failed fun
 		if err == nil {
 			continue
 		}
-		if beginsAnew(ctx, err) || refusing(err) {
+		if refusing(err) {
 			return nil, err
 		}
 		// One of them is bad: which one?
 		for _, w := range some {
-			if err := x.readShapes(ctx, conn, []*wholeFile{w}); err != nil {
+			err := x.patiently(ctx, func(ctx context.Context) error { return x.readShapes(ctx, conn, []*wholeFile{w}) })
+			if err != nil {
 				if err := failed(w.item.file.Path, w.explain(ctx, err)); err != nil {
 					return nil, err
 				}

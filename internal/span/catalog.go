@@ -148,7 +148,7 @@ type IndexSize struct {
 	FileBytes, WALBytes int64
 	// MemoryBytes is what DuckDB holds under its memory limit, SpilledBytes what it has moved to temporary files.
 	MemoryBytes, SpilledBytes int64
-	// MemoryWaits is how often since the start something found no memory left among others, and waited until it was alone.
+	// MemoryWaits is how often since the start something waited until it was alone, since memory was short.
 	MemoryWaits int64
 }
 
