@@ -188,3 +188,40 @@ func TestTemporaryTablesThatBrokeAreMadeAnew(t *testing.T) {
 	f.expectSpans(4)
 	f.sync()
 }
+
+// What the index has of a file that is too large to be gathered is asked for in the snapshot, or later if that has failed: then it is the
+// same, or the export ends.
+func TestOwnSpansOfAFileOutsideTheSnapshot(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, quiet)
+	f.lake.Spans(t, "a.parquet", testkit.Spans(1, 10)...)
+	f.sync()
+	var id int32
+	if err := f.conn.QueryRowContext(t.Context(), "SELECT file_id FROM parquet_files").Scan(&id); err != nil {
+		t.Fatal(err)
+	}
+	e := exporter{index: f.Index, db: f.db}
+	_, err := f.answer(t.Context(), "test", span.Cold{}, func(ctx context.Context, s *snapshot) error {
+		for _, e.broken = range []bool{false, true} {
+			for number := range int64(2) {
+				other, err := e.own(ctx, s, id, 2, 1-number)
+				if err != nil {
+					return err
+				}
+				own, err := e.own(ctx, s, id, 2, number)
+				if err != nil || len(own)+len(other) != 10 {
+					t.Errorf("broken %v: parts of %d and %d spans, want 10 in all; %v", e.broken, len(own), len(other), err)
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	testkit.Touch(t, f.lake.Path("a.parquet"))
+	f.sync()
+	if _, err := e.own(t.Context(), nil, id, 1, 0); !errors.Is(err, errReindexed) {
+		t.Errorf("own() of a file that was indexed anew = %v, want errReindexed", err)
+	}
+}
